@@ -1,0 +1,60 @@
+# Needs Python 3.10 to 3.13 and make; everything else goes into .venv of this folder.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo airflow webhook docs guarantees test test-fast check format constraints clean
+
+help:  ## Show this help
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(READY): requirements.txt requirements-dev.txt constraints.txt
+	@echo "Setting up $(VENV) with Apache Airflow (once; again when the requirements change) ..."
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || \
+	  { echo "Python 3.10 to 3.13 is needed, $(PYTHON) is $$($(PYTHON) --version 2>&1). Name another: make PYTHON=python3.12 ..."; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv -c constraints.txt
+	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet -r requirements.txt -r requirements-dev.txt -c constraints.txt
+	@touch $@
+	@echo "$(VENV) is ready."
+
+demo: $(READY)  ## Run the main job: real Airflow, simulated tenant (KEEP=1 leaves Airflow up)
+	@$(BIN)/python -m demo.demo $(if $(KEEP),--keep)
+
+airflow: $(READY)  ## Start Airflow for your own tenant and webhook (state in .airflow; Ctrl-C ends it)
+	@$(BIN)/python -m demo.local_airflow
+
+webhook: $(READY)  ## Start a webhook on port 8091 that prints what arrives (ANSWER=503 TIMES=3 to misbehave)
+	@$(BIN)/python -m demo.receiver $(if $(ANSWER),--answer $(ANSWER)) $(if $(TIMES),--times $(TIMES))
+
+docs: $(READY)  ## Write docs/log-types.md from the table
+	@PYTHONPATH=plugins $(BIN)/python -m auth0_webhooks.log_types > docs/log-types.md
+
+guarantees: $(READY)  ## Run the fault matrix and write docs/guarantees.md from what it finds
+	@WRITE_DOCS=1 $(BIN)/python -m pytest -q tests/test_faults.py
+
+test: $(READY)  ## Run every test, on real HTTP, a real Airflow and a real database
+	@$(BIN)/python -m pytest
+
+test-fast: $(READY)  ## Run the tests that need no Airflow (seconds)
+	@$(BIN)/python -m pytest -m "not airflow and not live"
+
+check: $(READY)  ## Lint and check the types
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+
+format: $(READY)  ## Format and fix what can be fixed
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+constraints: $(READY)  ## Resolve the requirements anew into constraints.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --no-annotate --no-header --upgrade \
+	  requirements.txt requirements-dev.txt --output-file constraints.txt
+
+clean:  ## Remove what make made here: .venv, .airflow and caches
+	@rm -rf $(VENV) .airflow .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

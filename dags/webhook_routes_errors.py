@@ -1,0 +1,16 @@
+"""Shows what is wrong in webhook_routes.yaml among Airflow's import errors.
+
+A file of its own: an import error takes every DAG of its file down, and the good routes must go on running. (Airflow skips
+files that do not mention "airflow" and "dag"; this one does.)
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from auth0_webhooks.errors import SettingError
+from auth0_webhooks.route import load_routes
+
+_errors = load_routes(Path(__file__).with_name("webhook_routes.yaml"))[1]
+if _errors:
+    raise SettingError("\n".join(_errors))

@@ -1,0 +1,278 @@
+"""A real Airflow of this project's own: SQLite, LocalExecutor, free ports, its own home.
+
+Run by itself (``make airflow``) it keeps its state in .airflow and serves until Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import secrets
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+PROJECT = Path(__file__).resolve().parent.parent
+COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
+START_SECONDS = 180.0
+
+
+class LocalAirflow:
+    """Four Airflow processes on one SQLite database below ``home``. Use it in a with block, or ``start`` and ``stop``.
+
+    :param dags: the DAG folder; the project's by default.
+    :param environment: more environment variables, such as ``AIRFLOW_CONN_*``.
+    """
+
+    def __init__(self, home: Path, *, dags: Path = PROJECT / "dags", environment: dict[str, str] | None = None) -> None:
+        self.home, self.dags = home, dags
+        self.port = _free_port()
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        # A user's own Airflow settings, and its home, stay out of this one.
+        clean = {key: value for key, value in os.environ.items() if not key.startswith("AIRFLOW")}
+        database = home / "airflow.db"
+        self.environment = {
+            **clean,
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+            "AIRFLOW_HOME": str(home),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
+            "AIRFLOW__CORE__PLUGINS_FOLDER": str(PROJECT / "plugins"),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+            "AIRFLOW__CORE__PARALLELISM": "2",
+            **_keys(home),
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{database}",
+            "AIRFLOW__API__HOST": "127.0.0.1",
+            "AIRFLOW__API__PORT": str(self.port),
+            "AIRFLOW__API__BASE_URL": self.url,
+            "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",
+            "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "10",
+            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(_free_port()),
+            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(_free_port()),
+            "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
+            "PYTHONUNBUFFERED": "1",
+            **(environment or {}),
+        }
+
+    @property
+    def url(self) -> str:
+        """Address of the UI and the API."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Create or migrate the database, start every component, wait until each says that it is well."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        self.cli("db", "migrate")
+        for name in COMPONENTS:
+            self.start_component(name)
+        self.wait_until(self._healthy, "Airflow is up", START_SECONDS)
+
+    def start_component(self, name: str) -> None:
+        """Start one component in a process group of its own, its output in ``home/NAME.out``."""
+        with (self.home / f"{name}.out").open("ab") as out:
+            self._processes[name] = subprocess.Popen(
+                [sys.executable, "-m", "airflow", name],
+                env=self.environment,
+                cwd=self.home,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def stop(self) -> None:
+        """End every process group that was started, gently and then for good."""
+        for how in (signal.SIGTERM, signal.SIGKILL):
+            for name in list(self._processes):
+                self.signal_component(name, how)
+            deadline = time.monotonic() + 10
+            for process in self._processes.values():
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(max(0.1, deadline - time.monotonic()))
+        self._processes.clear()
+
+    def pid(self, name: str) -> int:
+        """Process id of a component, which is that of its process group, too."""
+        return self._processes[name].pid
+
+    def signal_component(self, name: str, how: signal.Signals) -> None:
+        """Send a signal to one component's whole process group."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._processes[name].pid, how)
+
+    def kill_component(self, name: str) -> None:
+        """End one component for good, with everything it has started."""
+        family = psutil.Process(self.pid(name)).children(recursive=True)
+        self.signal_component(name, signal.SIGKILL)
+        for process in family:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        self._processes.pop(name).wait()
+
+    def rest(self, method: str, path: str, **body: Any) -> Any:
+        """Call Airflow's public API as the UI does; needs the setting that makes everyone an admin."""
+        with urllib.request.urlopen(f"{self.url}/auth/token", timeout=30) as answer:
+            token = json.load(answer)["access_token"]
+        request = urllib.request.Request(
+            f"{self.url}/api/v2{path}",
+            json.dumps(body).encode() if body else None,
+            {"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+            method=method,
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.load(answer)
+
+    def cli(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run ``airflow ...``; a failure raises with what it printed."""
+        done = subprocess.run(
+            [sys.executable, "-m", "airflow", *arguments],
+            env=self.environment,
+            cwd=self.home,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if check and done.returncode:
+            raise RuntimeError(f"airflow {' '.join(arguments)} failed:\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
+        return done
+
+    def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Look into the database."""
+        with contextlib.closing(sqlite3.connect(f"file:{self.home / 'airflow.db'}?mode=ro", uri=True, timeout=30)) as database:
+            return database.execute(query, values).fetchall()
+
+    def run_state(self, dag_id: str, run_id: str) -> str | None:
+        """State of a DAG run, or None."""
+        rows = self.rows("select state from dag_run where dag_id = ? and run_id = ?", dag_id, run_id)
+        return rows[0][0] if rows else None
+
+    def runs(self, dag_id: str) -> list[tuple[str, str]]:
+        """(run id, state) of a DAG's runs in the order of their start."""
+        return [
+            (run_id, state)
+            for run_id, state in self.rows("select run_id, state from dag_run where dag_id = ? order by id", dag_id)
+        ]
+
+    def xcom(self, dag_id: str, run_id: str, key: str, task_id: str = "deliver") -> Any:
+        """An XCom of a run, or None."""
+        rows = self.rows(
+            "select value from xcom where dag_id = ? and run_id = ? and task_id = ? and key = ?", dag_id, run_id, task_id, key
+        )
+        value = json.loads(rows[0][0]) if rows else None
+        return json.loads(value) if isinstance(value, str) and value.startswith(("{", "[")) else value
+
+    def task_log(self, dag_id: str, run_id: str, task_id: str) -> str:
+        """Everything that a task of a run has logged."""
+        folder = self.home / "logs" / f"dag_id={dag_id}" / f"run_id={run_id}" / f"task_id={task_id}"
+        return "".join(path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.log")))
+
+    def trigger(self, dag_id: str, run_id: str, conf: dict[str, Any] | None = None) -> None:
+        """Start a run as a person does: ``airflow dags trigger``."""
+        self.cli("dags", "trigger", dag_id, "--run-id", run_id, *(["--conf", json.dumps(conf)] if conf else []))
+
+    def wait_for_run(self, dag_id: str, run_id: str, seconds: float = 180.0) -> str:
+        """Wait until a run has ended; returns its state."""
+        self.wait_until(lambda: self.run_state(dag_id, run_id) in {"success", "failed"}, f"run {run_id} ends", seconds)
+        return str(self.run_state(dag_id, run_id))
+
+    def wait_until(self, condition: Any, what: str, seconds: float) -> None:
+        """Wait for a condition, no longer than ``seconds``; a component that ends meanwhile ends the waiting."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            for name, process in self._processes.items():
+                if process.poll() is not None and process.returncode not in {-9, -15}:
+                    raise RuntimeError(f"airflow {name} ended by itself:\n{self._tail(name)}")
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"not within {seconds:.0f} s: {what}\n{self._tail('scheduler')}")
+            time.sleep(0.2)
+
+    def _tail(self, name: str) -> str:
+        return (self.home / f"{name}.out").read_text(encoding="utf-8", errors="replace")[-3000:]
+
+    def _healthy(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/api/v2/monitor/health", timeout=5) as answer:
+                health = json.load(answer)
+        except OSError:
+            return False
+        return all(health[part]["status"] == "healthy" for part in ("metadatabase", "scheduler", "dag_processor", "triggerer"))
+
+
+def _keys(home: Path) -> dict[str, str]:
+    """The keys that the components share; Airflow 3.3 makes none by itself. Kept, so that what they sealed stays readable."""
+    path = home / "keys.json"
+    if not path.exists():
+        home.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        made = {
+            "AIRFLOW__CORE__FERNET_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+            "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_urlsafe(48),
+            "AIRFLOW__API__SECRET_KEY": secrets.token_urlsafe(32),
+        }
+        path.write_text(json.dumps(made), encoding="utf-8")
+    stored: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
+    return stored
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def login(airflow: LocalAirflow) -> str:
+    """User and password of the UI, as Airflow's simple auth manager has written them down."""
+    path = airflow.home / "simple_auth_manager_passwords.json.generated"
+    users = json.loads(path.read_text(encoding="utf-8"))
+    return ", ".join(f"user {name}, password {password}" for name, password in users.items())
+
+
+def main() -> None:
+    """Serve until Ctrl-C."""
+    connections = {key: value for key, value in os.environ.items() if key.startswith(("AIRFLOW_CONN_", "AIRFLOW__SECRETS__"))}
+    airflow = LocalAirflow(PROJECT / ".airflow", environment=connections)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job has it ignored
+    print(f"Starting Airflow; its state is in {airflow.home} ...", flush=True)
+    try:
+        with airflow:
+            print(f"Airflow is up at {airflow.url} ({login(airflow)})")
+            for name in ("auth0_default", "webhook_default"):
+                variable = f"AIRFLOW_CONN_{name.upper()}"
+                where = (
+                    f"from {variable}" if variable in connections else f"to be set under Admin > Connections, or in {variable}"
+                )
+                print(f"  connection {name}: {where}")
+            print("Then switch on the DAG auth0_log_webhooks. Ctrl-C ends Airflow; its state is kept.", flush=True)
+            while True:
+                time.sleep(3600)
+    except (KeyboardInterrupt, SystemExit):
+        print("\nAirflow has ended.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,325 @@
+"""A simulated Auth0 tenant: the token endpoint and the log of the Management API, true to Auth0's documentation.
+
+Run by itself it serves a tenant with some days of events:  python -m demo.tenant --port 8090 --events 1000
+"""
+
+from __future__ import annotations
+
+import argparse
+import bisect
+import json
+import random
+import re
+import secrets
+import time
+from collections import Counter, deque
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from aiohttp import web
+
+from demo.server import Server
+
+CLIENT_ID, CLIENT_SECRET = "demo-client", "demo-client-secret"
+
+# What a tenant's day looks like: mostly logins, tokens and calls of the Management API, now and then something bad.
+USUAL_TYPES = {
+    "s": 30, "seacft": 20, "sapi": 15, "ssa": 10, "f": 4, "fp": 8, "fu": 3, "ss": 4, "sv": 3, "scp": 2, "fsa": 3,
+    "limit_wc": 1, "limit_mu": 1, "slo": 6, "fapi": 1, "w": 1, "pwd_leak": 1, "brand_new_type": 1,
+}  # fmt: skip
+_NAMES = ("ada", "grace", "edsger", "barbara", "alan", "katherine", "linus", "margaret", "zoë", "josé", "李雷")
+
+
+def make_event(log_id: str, date: str, log_type: str, number: int, **more: Any) -> dict[str, Any]:
+    """One log event with the fields of Auth0's own samples."""
+    chance = random.Random(number)
+    name = chance.choice(_NAMES)
+    event = {
+        "date": date,
+        "type": log_type,
+        "description": "Wrong email or password." if log_type.startswith("f") else "",
+        "connection": "Username-Password-Authentication",
+        "connection_id": "con_ZLs5gRmLyKpY6A4D",
+        "client_id": "aaiBEsqSYMhkTTcVYqgQhHSXoTnaRFYT",
+        "client_name": chance.choice(("Shop", "Back office", "iPhone app")),
+        "ip": f"203.0.113.{chance.randrange(256)}",
+        "user_agent": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0 Safari/537.36",
+        "details": {
+            "prompts": [{"name": "prompt-authenticate", "completedAt": 1700000000000 + number, "elapsedTime": None}],
+            "completedAt": 1700000000000 + number,
+            "elapsedTime": chance.randrange(5000),
+            "session_id": f"{chance.getrandbits(160):040x}",
+            "stats": {"loginsCount": chance.randrange(500)},
+        },
+        "hostname": "demo-tenant.eu.auth0.com",
+        "user_id": f"auth0|{chance.getrandbits(96):024x}",
+        "user_name": f"{name}.{number}@example.com",
+        "strategy": "auth0",
+        "strategy_type": "database",
+        "log_id": log_id,
+        "_id": log_id,
+        "isMobile": chance.random() < 0.2,
+        "location_info": {"country_code": "NL", "city_name": "Utrecht", "latitude": 52.09, "longitude": 5.1},
+    }
+    return {**event, **more}
+
+
+class Tenant(Server):
+    """Events in ascending order of log id, an access token with an expiry, a rate limit, a retention, and faults on order.
+
+    Attributes a test may set at any time: ``scope`` and ``token_life`` (seconds) of new tokens, ``rate_limit`` (calls a
+    minute, None for none) and ``burst``, ``fault`` (see :meth:`_faulty`) with ``faults_left``, ``refuses_expired`` (whether an
+    expired ``from`` is answered 400, or like any other position: Auth0 does not document which), ``mix_ties`` (equal dates
+    come in another order in each search).
+    """
+
+    def __init__(self, port: int = 0, *, audience: str | None = None, **server: Any) -> None:
+        super().__init__(port, **server)
+        self.audience = audience
+        self.scope, self.token_life = "read:logs", 86_400.0
+        self.rate_limit: float | None = None
+        self.burst = 10
+        self.fault, self.faults_left = "", 0
+        self.requests: Counter[str] = Counter()
+        self.queries: deque[dict[str, str]] = deque(maxlen=1000)
+        self.log_token_requests = True
+        self.refuses_expired, self.mix_ties = True, False
+        self._forgotten: set[str] = set()
+        self._by_date: list[int] = []
+        self._ids: list[str] = []
+        self._texts: list[str] = []
+        self._dates: list[str] = []
+        self._types: list[str] = []
+        self._tokens: dict[str, tuple[float, str]] = {}
+        self._bucket, self._bucket_at = float(self.burst), time.time()
+
+    # The log
+
+    def add(self, log_type: str, *, when: datetime | None = None, happened: datetime | None = None, **more: Any) -> str:
+        """Append one event and return its log id. ``when``: its ingestion; ``happened``: its date, the same by default."""
+        when = when or datetime.now(timezone.utc)
+        number = len(self._ids)
+        log_id = f"900{when:%Y%m%d%H%M%S}{when.microsecond // 1000:03d}{number:036d}"
+        if self._ids and log_id <= self._ids[-1]:
+            log_id = str(int(self._ids[-1]) + 1)
+        date = (happened or when).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        self.add_text(log_id, date, log_type, json.dumps(make_event(log_id, date, log_type, number, **more)))
+        return log_id
+
+    def add_text(self, log_id: str, date: str, log_type: str, text: str) -> None:
+        """Append an event whose JSON is given word for word."""
+        self._ids.append(log_id)
+        self._dates.append(date)
+        self._types.append(log_type)
+        self._texts.append(text)
+
+    def add_many(self, count: int, *, types: dict[str, int] | None = None, seed: int = 1, spread: float = 3600.0) -> list[str]:
+        """Append ``count`` events spread over the last ``spread`` seconds."""
+        chance, types = random.Random(seed), types or USUAL_TYPES
+        start = datetime.now(timezone.utc) - timedelta(seconds=spread)
+        step = timedelta(seconds=spread / max(count, 1))
+        kinds = chance.choices(list(types), list(types.values()), k=count)
+        return [self.add(kind, when=start + number * step) for number, kind in enumerate(kinds)]
+
+    def expire(self, count: int) -> None:
+        """Forget the oldest events, as the end of their retention does."""
+        self._forgotten.update(self._ids[:count])
+        for column in (self._ids, self._texts, self._dates, self._types):
+            del column[:count]
+        self._by_date = []
+
+    def log(self) -> list[tuple[str, str, str]]:
+        """Everything in the log: (log id, type, JSON text)."""
+        return list(zip(self._ids, self._types, self._texts, strict=True))
+
+    # The API
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer as Auth0 does."""
+        route = f"{request.method} {request.path}"
+        self.requests[route] += 1
+        if self.faults_left > 0 and not (route.endswith("/oauth/token") and not self.fault.startswith("token")):
+            self.faults_left -= 1
+            return await self._faulty(request)
+        if route == "POST /oauth/token":
+            return await self._token(request)
+        denied = self._denied(request) or self._limited()
+        if denied:
+            return denied
+        if route == "GET /api/v2/logs":
+            self.queries.append(dict(request.query))
+            return self._logs(request)
+        if route.startswith("GET /api/v2/logs/"):
+            return self._one(request.path.rsplit("/", 1)[1])
+        return _error(404, "Not Found", "Not Found")
+
+    async def _token(self, request: web.BaseRequest) -> web.Response:
+        asked = await request.json() if request.content_type == "application/json" else dict(await request.post())
+        audience = self.audience or f"{self.url}/api/v2/"
+        if (asked.get("client_id"), asked.get("client_secret")) != (CLIENT_ID, CLIENT_SECRET):
+            if self.log_token_requests:
+                self.add("feccft")
+            return web.json_response({"error": "access_denied", "error_description": "Unauthorized"}, status=401)
+        if asked.get("grant_type") != "client_credentials" or asked.get("audience") != audience:
+            problem = f"Service not enabled within domain: {asked.get('audience')!r}"
+            return web.json_response({"error": "access_denied", "error_description": problem}, status=403)
+        token = secrets.token_urlsafe(32)
+        self._tokens[token] = (time.time() + self.token_life, self.scope)
+        if self.log_token_requests:
+            self.add("seccft")
+        return web.json_response(
+            {"access_token": token, "scope": self.scope, "expires_in": int(self.token_life), "token_type": "Bearer"}
+        )
+
+    def revoke_tokens(self) -> None:
+        """Make every token invalid."""
+        self._tokens.clear()
+
+    def _denied(self, request: web.BaseRequest) -> web.Response | None:
+        token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        expiry, scope = self._tokens.get(token, (0.0, ""))
+        if expiry <= time.time():
+            return _error(401, "Unauthorized", "Expired token received for JSON Web Token validation", "invalid_token")
+        if "read:logs" not in scope.split():
+            return _error(
+                403, "Forbidden", "Insufficient scope, expected any of: read:logs,read:logs_users", "insufficient_scope"
+            )
+        return None
+
+    def _limited(self) -> web.Response | None:
+        if self.rate_limit is None:
+            return None
+        now = time.time()
+        self._bucket = min(self.burst, self._bucket + (now - self._bucket_at) * self.rate_limit / 60)
+        self._bucket_at = now
+        if self._bucket < 1:
+            response = _error(429, "Too Many Requests", "Global limit has been reached", "too_many_requests")
+            response.headers.update(self._limits())
+            return response
+        self._bucket -= 1
+        return None
+
+    def _limits(self) -> dict[str, str]:
+        per_minute = self.rate_limit or 1000.0
+        wait = max(0.0, 1 - self._bucket) * 60 / per_minute
+        return {
+            "x-ratelimit-limit": str(self.burst),
+            "x-ratelimit-remaining": str(int(self._bucket)),
+            "x-ratelimit-reset": str(int(time.time() + wait) + 1),
+        }
+
+    def _logs(self, request: web.BaseRequest) -> web.Response:
+        query = request.query
+        if "from" in query:
+            take = int(query.get("take", 50))
+            if not 1 <= take <= 100:
+                return _error(
+                    400, "Bad Request", "Query validation error: take must be between 1 and 100", "invalid_query_string"
+                )
+            if self.refuses_expired and query["from"] in self._forgotten:
+                return _error(400, "Bad Request", "The log event of 'from' does not exist", "invalid_query_string")
+            at = bisect.bisect_right(self._ids, query["from"])
+            picked = range(at, min(at + take, len(self._ids)))
+            cursor = self._ids[picked[-1]] if picked else query["from"]
+            link = f'<{self.url}/api/v2/logs?from={cursor}&take={take}>; rel="next"'
+            return self._page(picked, {"Link": link})
+        per_page, page = int(query.get("per_page", 50)), int(query.get("page", 0))
+        if per_page > 100 or (page + 1) * per_page > 1000:
+            return _error(
+                400,
+                "Bad Request",
+                f"Requesting page {page} exceeds the allowed maximum of 1000 records: please consider searching by checkpoint",
+                "invalid_paging",
+            )
+        found = self._search(query.get("q", ""))
+        if found is None:
+            return _error(400, "Bad Request", "The query is not supported by this simulated tenant", "invalid_query")
+        if query.get("sort") != "date:1":
+            found.reverse()
+        if self.mix_ties:
+            random.shuffle(found)
+            found.sort(key=lambda index: self._dates[index])
+        return self._page(found[page * per_page : (page + 1) * per_page])
+
+    def _search(self, query: str) -> list[int] | None:
+        """The indexes that a query finds, by date; of Lucene's syntax only ``date:`` ranges and ``type:`` terms with AND."""
+        if len(self._by_date) != len(self._ids):
+            self._by_date = sorted(range(len(self._ids)), key=self._dates.__getitem__)
+        found = self._by_date
+        for term in filter(None, query.split(" AND ")):
+            if match := re.fullmatch(r"date:([\[{])(\S+) TO (\S+)([\]}])", term):
+                low, high = match[2], match[3]
+                left = bisect.bisect_left if match[1] == "[" else bisect.bisect_right
+                right = bisect.bisect_right if match[4] == "]" else bisect.bisect_left
+                start = 0 if low == "*" else left(found, low, key=self._dates.__getitem__)
+                end = len(found) if high == "*" else right(found, high, key=self._dates.__getitem__)
+                found = found[start:end]
+            elif match := re.fullmatch(r"type:(\w+)", term):
+                found = [index for index in found if self._types[index] == match[1]]
+            else:
+                return None
+        return list(found)
+
+    def _page(self, picked: Any, headers: dict[str, str] | None = None) -> web.Response:
+        text = "[" + ",".join(self._texts[index] for index in picked) + "]"
+        return web.Response(text=text, content_type="application/json", headers={**self._limits(), **(headers or {})})
+
+    def _one(self, log_id: str) -> web.Response:
+        if log_id in self._ids:
+            return web.Response(text=self._texts[self._ids.index(log_id)], content_type="application/json")
+        return _error(404, "Not Found", "The log event does not exist.", "inexistent_log_event")
+
+    async def _faulty(self, request: web.BaseRequest) -> web.StreamResponse:
+        """The faults: a status code, or one of the names below."""
+        fault = self.fault.removeprefix("token ")
+        if fault.isdigit():
+            return _error(int(fault), "Error", "This is a fault that was asked for")
+        at = bisect.bisect_right(self._ids, request.query.get("from", "0"))
+        texts = self._texts[at : at + 100]
+        link = {"Link": f'<{self.url}/api/v2/logs?from={self._ids[min(at + 99, len(self._ids) - 1)]}&take=100>; rel="next"'}
+        bodies: dict[str, str] = {
+            "html": "<html><body>We are down for maintenance</body></html>",
+            "broken": "[" + ",".join(texts)[:-40],
+            "object": '{"logs": [' + ",".join(texts) + "]}",
+            "no id": "[" + ",".join(re.sub(r'"(log_id|_id)": "\d+",? ?', "", text) for text in texts) + "]",
+            "twice": "[" + ",".join(self._texts[max(0, at - 100) : at + 1]) + "]",
+            "stuck": "[" + ",".join(texts) + "]",
+        }
+        if fault == "stuck":
+            link = {"Link": f'<{self.url}/api/v2/logs?from={request.query.get("from")}&take=100>; rel="next"'}
+        if fault in bodies:
+            return web.Response(
+                text=bodies[fault], content_type="text/html" if fault == "html" else "application/json", headers=link
+            )
+        if fault == "reset" and request.transport:
+            request.transport.abort()
+        return web.Response(status=500)
+
+
+def _error(status: int, error: str, message: str, code: str | None = None) -> web.Response:
+    answer = {"statusCode": status, "error": error, "message": message, **({"errorCode": code} if code else {})}
+    return web.json_response(answer, status=status)
+
+
+def main() -> None:
+    """Serve until interrupted."""
+    parser = argparse.ArgumentParser(description="A simulated Auth0 tenant.")
+    parser.add_argument("--port", type=int, default=8090)
+    parser.add_argument("--events", type=int, default=1000, help="how many events the log holds at the start")
+    parser.add_argument("--every", type=float, default=0, help="append one more event every so many seconds")
+    parser.add_argument("--rate-limit", type=float, help="calls a minute, as on Auth0's plans (100)")
+    asked = parser.parse_args()
+    tenant = Tenant(asked.port)
+    tenant.rate_limit = asked.rate_limit
+    tenant.add_many(asked.events)
+    tenant.start()
+    print(f"tenant at {tenant.url}, client id {CLIENT_ID}, client secret {CLIENT_SECRET}, {asked.events} events", flush=True)
+    chance = random.Random()
+    while True:
+        time.sleep(asked.every or 3600)
+        if asked.every:
+            tenant.add(chance.choice(list(USUAL_TYPES)))
+
+
+if __name__ == "__main__":
+    main()

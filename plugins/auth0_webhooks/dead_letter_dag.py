@@ -1,0 +1,175 @@
+"""The DAG that lists dead letters and sends them again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import DAG, BaseOperator, Param
+
+from auth0_webhooks.errors import EndpointUnavailableError, SettingError
+from auth0_webhooks.route import DEAD_LETTER_DAG_ID, Route
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow.sdk import Context
+
+    from auth0_webhooks.dead_letters import DeadLetter, DeadLetterStore
+    from auth0_webhooks.endpoint import Endpoint
+    from auth0_webhooks.events import LogEvent
+
+log = logging.getLogger(__name__)
+
+LISTED = 100
+"""How many letters a run lists by name; it counts them all."""
+
+
+@dataclass
+class Outcome:
+    """What became of one route's dead letters. found = sent + refused + left."""
+
+    found: int = 0
+    sent: int = 0
+    refused: int = 0
+    left: int = 0
+    stopped_by: str | None = None
+    listed: list[dict[str, Any]] = field(default_factory=list)
+
+
+class DeadLetterOperator(BaseOperator):
+    """Lists the dead letters of one route or of all, and sends them again where ``send`` is on."""
+
+    def __init__(self, *, routes: list[Route], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.routes = routes
+
+    def execute(self, context: Context) -> None:
+        """Work through the routes; pushes XCom ``report``, by route, before a failure is raised too."""
+        from auth0_webhooks.connections import get_connection
+        from auth0_webhooks.dead_letters import DeadLetterStore
+        from auth0_webhooks.endpoint import Endpoint
+
+        asked, send = context["params"]["route"], context["params"]["send"]
+        routes = [route for route in self.routes if asked in (None, route.name)]
+        if not routes:
+            raise SettingError(f"param 'route': there is no route {asked!r}; there are {', '.join(r.name for r in self.routes)}")
+        report: dict[str, Outcome] = {}
+        try:
+            for route in routes:
+                outcome = report[route.name] = Outcome()
+                store = DeadLetterStore(route)
+                if send:
+                    endpoint = Endpoint.from_connection(get_connection(route.webhook_conn_id))
+                    asyncio.run(_send(endpoint, store, route.concurrent_calls, outcome))
+                else:
+                    for letter, _ in store.letters():
+                        outcome.left += 1
+                        _note(outcome, letter)
+        finally:
+            context["ti"].xcom_push("report", {name: asdict(outcome) for name, outcome in report.items()})
+            log.info("%s", "\n".join(_lines(report)))
+        stopped = {name: outcome.stopped_by for name, outcome in report.items() if outcome.stopped_by}
+        if stopped:
+            reasons = "; ".join(f"{name}: {reason}" for name, reason in stopped.items())
+            raise EndpointUnavailableError(f"not everything could be sent again ({reasons}); what is left stays set aside")
+
+
+async def _send(endpoint: Endpoint, store: DeadLetterStore, calls: int, outcome: Outcome) -> None:
+    from auth0_webhooks import outcomes
+
+    async with endpoint.session(calls) as session:
+
+        async def work(letters: Iterator[tuple[DeadLetter, LogEvent]]) -> None:
+            for letter, event in letters:
+                _note(outcome, letter)
+                outcome.left += 1
+                if outcome.stopped_by:
+                    continue  # only counted
+                answer = await endpoint.post(session, event)
+                meaning = outcomes.outcome_of(answer)
+                if meaning is outcomes.Outcome.DELIVERED:
+                    await asyncio.to_thread(store.remove, letter.log_id)
+                    outcome.sent += 1
+                elif meaning is outcomes.Outcome.EVENT_REFUSED:
+                    await asyncio.to_thread(store.put, event, answer, letter.tries + 1)
+                    outcome.refused += 1
+                else:
+                    # The endpoint is not well: sending it the rest would help nobody.
+                    outcome.stopped_by = f"the webhook at {endpoint.name}: {answer}"
+                    continue
+                outcome.left -= 1
+
+        letters = store.letters()
+        await asyncio.gather(*(work(letters) for _ in range(calls)))
+
+
+def _note(outcome: Outcome, letter: DeadLetter) -> None:
+    outcome.found += 1
+    if len(outcome.listed) < LISTED:
+        outcome.listed.append({key: value for key, value in asdict(letter).items() if key != "answer_body"})
+
+
+def _lines(report: dict[str, Outcome]) -> Iterator[str]:
+    for name, outcome in report.items():
+        yield (
+            f"{name}: {outcome.found} dead letters found, {outcome.sent} delivered now, {outcome.refused} refused again, "
+            f"{outcome.left} left as they were"
+        )
+        for letter in outcome.listed:
+            yield f"  {letter['log_id']}  {letter['type']:<12} {letter['at']}  {letter['answer']} ({letter['tries']} tries)"
+
+
+def build_dead_letter_dag(routes: list[Route]) -> DAG:
+    """One DAG for the dead letters of all routes, started by hand."""
+    names = [route.name for route in routes]
+    with DAG(
+        dag_id=DEAD_LETTER_DAG_ID,
+        dag_display_name="Auth0 webhook dead letters",
+        description="Lists the events that webhooks refused, and sends them again",
+        doc_md=_DOCS,
+        tags=["auth0", "webhook"],
+        schedule=None,
+        start_date=datetime(2020, 1, 1, tzinfo=timezone.utc),
+        catchup=False,
+        max_active_runs=1,
+        is_paused_upon_creation=False,
+        params={
+            "route": Param(
+                None,
+                type=["null", "string"],
+                enum=[None, *names],
+                values_display={"null": "every route"},
+                title="Route",
+                description_md="Whose dead letters; leave empty for those of every route.",
+            ),
+            "send": Param(
+                default=False,
+                type="boolean",
+                title="Send again",
+                description_md="Off: only list them. On: send each again, and forget it after a 2xx.",
+            ),
+        },
+    ) as dag:
+        DeadLetterOperator(
+            task_id="dead_letters",
+            task_display_name="List or send again",
+            doc_md="Counts and lists in its log and in its XCom `report`. What is refused again stays, with the new answer.",
+            routes=routes,
+        )
+    return dag
+
+
+_DOCS = """\
+### Dead letters
+
+A route with `on_reject: dead_letter` sets an event that its webhook refuses (400, 409, 413, 415, 422 and the like) aside as a
+file, and goes on. This DAG lists those files and sends them again: *Trigger* it, with **Send again** off to look and on to send.
+
+By CLI: `airflow dags trigger auth0_webhook_dead_letters --conf '{"send": true, "route": "auth0_log_webhooks"}'`
+
+A file is removed after the webhook's 2xx. The `webhook-id` is the same as on the first try.
+"""

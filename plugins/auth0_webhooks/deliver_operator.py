@@ -1,0 +1,156 @@
+"""The task that delivers, and reports."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+from auth0_webhooks.errors import WebhookRouteError
+from auth0_webhooks.handover import FETCH, FILTER, manifest, pull_batches
+from auth0_webhooks.route_operator import RouteOperator, RunSettings, checkpoint_description
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from auth0_webhooks.delivery import Delivery
+    from auth0_webhooks.report import Report
+    from auth0_webhooks.route import Route
+
+log = logging.getLogger(__name__)
+
+_KILLED = "Airflow ended the task; what was acknowledged is saved, the next run sends the rest"
+
+
+class DeliverOperator(RouteOperator):
+    """POSTs the wanted events, moves the checkpoint, reports."""
+
+    ui_color = "#e6f4ea"
+    _delivery: Delivery | None = None
+    _killed = False
+
+    def execute(self, context: Context) -> None:
+        """Deliver; pushes the report as XCom ``report`` whether or not it succeeds."""
+        from auth0_webhooks.report import outcome_of_delivery, publish
+
+        run = self.run_settings(context)
+        fetched, filtered = manifest(context, FETCH), manifest(context, FILTER)
+        report = _report(context, run, fetched, filtered)
+        try:
+            if report.dry_run:
+                report.outcome = "dry run, nothing was sent and nothing moved"
+            else:
+                self._deliver(context, run, fetched, filtered)
+                report.outcome = outcome_of_delivery(report, self._delivery.figures if self._delivery else None)
+        except BaseException as error:
+            report.outcome = f"failed: {error if isinstance(error, WebhookRouteError) else type(error).__name__}"
+            raise
+        finally:
+            self._settle(report, run)
+            publish(context, run, report)
+        report.check()
+        _emit(context, run.route, report)
+
+    def _deliver(self, context: Context, run: RunSettings, fetched: dict[str, Any], filtered: dict[str, Any]) -> None:
+        from auth0_webhooks.connections import get_connection
+        from auth0_webhooks.dead_letters import DeadLetterStore
+        from auth0_webhooks.delivery import Delivery
+        from auth0_webhooks.endpoint import Endpoint
+        from auth0_webhooks.events import Position
+        from auth0_webhooks.state_store import WindowProgress
+        from auth0_webhooks.variables import CheckpointVariable
+
+        route = run.route
+        keeper: WindowProgress | CheckpointVariable
+        if run.window:
+            store = context["task_state_store"]
+            keeper = WindowProgress(store, fingerprint=filtered["fingerprint"], fetch=fetched["fetch"])
+        else:
+            keeper = CheckpointVariable(
+                route.checkpoint_key,
+                description=checkpoint_description(route),
+                saved_by=f"{context['run_id']} try {context['ti'].try_number}",
+                start_from=route.start_from_text,
+            )
+        delivery = self._delivery = Delivery(
+            Endpoint.from_connection(get_connection(route.webhook_conn_id)),
+            keeper,
+            start=Position(*fetched["start"]),
+            end=Position(*fetched["end"]),
+            first=fetched["first_run"],
+            by_time=run.window is not None,
+            concurrent_calls=route.concurrent_calls,
+            dead_letters=DeadLetterStore(route) if route.on_reject == "dead_letter" else None,
+        )
+        if self._killed:
+            delivery.stop(_KILLED)
+        delivery.run(lambda: pull_batches(context, FILTER))
+        if isinstance(keeper, WindowProgress):
+            keeper.finish()
+
+    def on_kill(self) -> None:
+        """Airflow ends the task: stop, await what is under way, save."""
+        self._killed = True
+        if self._delivery:
+            self._delivery.stop(_KILLED)
+
+    def _settle(self, report: Report, run: RunSettings) -> None:
+        """Enter what became of the events; without a delivery none was reached."""
+        from auth0_webhooks.progress import State
+        from auth0_webhooks.report import age
+
+        report.not_reached = report.selected
+        if self._delivery is None:
+            return
+        counts, figures, progress = self._delivery.progress.counts(), self._delivery.figures, self._delivery.progress
+        report.delivered_now = counts[State.DELIVERED_NOW]
+        report.delivered_before = counts[State.DELIVERED_BEFORE]
+        report.dead_lettered = counts[State.DEAD_LETTERED]
+        report.refused = counts[State.REFUSED]
+        done = report.delivered_now + report.delivered_before + report.dead_lettered
+        report.not_reached = report.selected - done - report.refused
+        report.repeated, report.retried = progress.repeated, figures.retried
+        report.slowest_answer = round(figures.slowest_answer, 3)
+        if run.window:
+            return
+        report.checkpoint_after = _shown(progress.position)
+        if report.stopped or done < report.selected:
+            report.lag_seconds = round(age(progress.position.date, time.time()), 1)
+        if progress.position.log_id:
+            report.warn_of_age(run.route.retention_days)
+
+
+def _report(context: Context, run: RunSettings, fetched: dict[str, Any], filtered: dict[str, Any]) -> Report:
+    """The report of a run before its delivery."""
+    from auth0_webhooks.events import Position
+    from auth0_webhooks.report import new_report
+
+    checkpoint = None if run.window else _shown(Position(*fetched["start"]))
+    report = new_report(
+        context,
+        run,
+        checkpoint_before=checkpoint,
+        checkpoint_after=checkpoint,
+        notes=list(fetched["notes"]),
+        **{
+            key: fetched[key] for key in ("read", "first_event", "last_event", "gap", "stopped", "api_requests", "token_requests")
+        },
+        **filtered["counts"],
+    )
+    # Whichever task was told so: a dry run never becomes a real one.
+    report.dry_run = report.dry_run or fetched["dry_run"]
+    return report
+
+
+def _emit(context: Context, route: Route, report: Report) -> None:
+    """Tell the rest of Airflow: the next run when there is more, other DAGs when something was delivered."""
+    from auth0_webhooks.assets import delivered_alias, delivered_asset, drain_alias, new_events_asset
+
+    if report.stopped == "limit" and not report.dry_run and not report.window:
+        context["outlet_events"][drain_alias(route)].add(new_events_asset(route))
+    if report.delivered_now:
+        context["outlet_events"][delivered_alias(route)].add(delivered_asset(route), extra=report.as_dict())
+
+
+def _shown(place: Any) -> str | None:
+    return f"{place.log_id or 'start'} ({place.date})"

@@ -1,0 +1,359 @@
+"""Delivery of a run's events: at least once, nearly always exactly once."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any, Protocol
+
+from auth0_webhooks.checkpoint import MAX_ACKNOWLEDGED, Checkpoint, Hold, iso
+from auth0_webhooks.errors import (
+    DeliveryStoppedError,
+    EndpointHeldError,
+    EndpointUnavailableError,
+    EndpointWrongError,
+    EventRefusedError,
+    SupersededError,
+)
+from auth0_webhooks.outcomes import SLOW_DOWN, Answer, Outcome, outcome_of
+from auth0_webhooks.progress import Progress, State
+
+if TYPE_CHECKING:
+    import aiohttp
+
+    from auth0_webhooks.batch import Batch
+    from auth0_webhooks.endpoint import Endpoint
+    from auth0_webhooks.events import LogEvent, Position
+
+RETRY_SECONDS = 60.0
+"""How long one event is tried again within the task, from its first failure on."""
+FIRST_BACK_OFF = 0.5
+LONGEST_BACK_OFF = 15.0
+SAVE_SECONDS = 0.5
+"""How often the checkpoint is saved at the latest; promised is a second."""
+KILL_GRACE = 3.0
+"""How long POSTs under way are awaited when Airflow ends the task; it kills the process after about 5 s."""
+GONE_SECONDS = 3600.0
+"""How long an endpoint that answers 410 is left alone."""
+LONGEST_HOLD = 86_400.0
+"""No Retry-After silences a route for longer than a day."""
+REFUSED_AT_FIRST = 20
+"""So many events of a run refused and none accepted: it is the endpoint, not the events."""
+ON_LIVE_HOLD = "live runs before that end without a POST. To lift the hold remove hold_until from the route's checkpoint Variable"
+
+
+class CheckpointMovedError(Exception):
+    """Someone else stored a checkpoint while events were being delivered; ``found`` is None when it is gone."""
+
+    def __init__(self, found: Checkpoint | None) -> None:
+        super().__init__("the checkpoint was moved by someone else")
+        self.found = found
+
+
+class CheckpointKeeper(Protocol):
+    """Where the checkpoint lies. Both calls block, and are made from one thread at a time."""
+
+    on_hold: str
+    """What to tell a person about a hold: what becomes of it, and how it is lifted."""
+
+    def load(self) -> Checkpoint | None:
+        """Read it; None means that there is none."""
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Store it.
+
+        :raises CheckpointMovedError: when what is stored is not what was read or saved last.
+        """
+
+
+class DeadLetters(Protocol):
+    """Where refused events are set aside."""
+
+    def put(self, event: LogEvent, answer: Answer, tries: int) -> None:
+        """Store one event durably. Raises when it cannot."""
+
+
+@dataclass
+class Figures:
+    """What a delivery counted besides the states of its events."""
+
+    posts: int = 0
+    retried: int = 0
+    slowest_answer: float = 0.0
+    moved_by_hand: bool = False
+    held: Hold | None = None
+
+
+class Delivery:
+    """Delivers the batches of one run to one endpoint, and keeps the checkpoint behind what was acknowledged.
+
+    :param start: the checkpoint that the run was read from; ``first`` says that none was stored then.
+    :param end: the place after everything that was read.
+    :param by_time: the events are a window's, in the order of their dates.
+    :param dead_letters: where to set refused events aside; None stops the run at the first one.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        keeper: CheckpointKeeper,
+        *,
+        start: Position,
+        end: Position,
+        first: bool = False,
+        by_time: bool = False,
+        concurrent_calls: int = 5,
+        dead_letters: DeadLetters | None = None,
+    ) -> None:
+        self.figures = Figures()
+        self.progress = Progress(Checkpoint(start), by_time=by_time)
+        self._endpoint, self._keeper, self._dead_letters = endpoint, keeper, dead_letters
+        self._start, self._end, self._first = start, end, first
+        self._calls = concurrent_calls
+        self._saved: Checkpoint | None = None
+        self._error: BaseException | None = None
+        self._moved: CheckpointMovedError | SupersededError | None = None
+        self._accepted_any = False
+        self._refused_first: list[tuple[int, LogEvent, Answer, int]] = []
+        self._not_before = 0.0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopped, self._killed = asyncio.Event(), asyncio.Event()
+        self._room, self._save_now = asyncio.Event(), asyncio.Event()
+        self._ending = False
+
+    def run(self, batches: Callable[[], Iterable[Batch]]) -> None:
+        """Deliver everything, or raise the first thing that stood in the way.
+
+        :param batches: gives the run's batches from the first on; asked again if the checkpoint was moved within them.
+        :raises WebhookRouteError: of the kind that says what to do; what was acknowledged by then is saved.
+        """
+        try:
+            asyncio.run(self._run(batches))
+        finally:
+            self._loop = None
+
+    def stop(self, reason: str) -> None:
+        """End soon: start nothing, await the POSTs under way for a moment, save. May be called from a signal handler."""
+        if self._loop:
+            self._loop.call_soon_threadsafe(self._killed.set)
+            self._loop.call_soon_threadsafe(self._fail, DeliveryStoppedError(reason))
+        else:
+            self._error = self._error or DeliveryStoppedError(reason)
+
+    async def _run(self, batches: Callable[[], Iterable[Batch]]) -> None:
+        self._loop = asyncio.get_running_loop()
+        if self._error:
+            raise self._error  # told to end before it began
+        async with self._endpoint.session(self._calls) as session:
+            found = await asyncio.to_thread(self._keeper.load)
+            while self._adopt(found):
+                try:
+                    await self._deliver_all(session, batches)
+                    return
+                except CheckpointMovedError as moved:
+                    found = moved.found
+                self._moved = None
+                self._stopped.clear()
+
+    def _adopt(self, found: Checkpoint | None) -> bool:
+        """Take up the stored checkpoint, never guess one; False when that leaves nothing to do."""
+        if found is None and self._first and self._saved is None:
+            return True
+        self._saved = found
+        if found is None or self.progress.before(found.position, self._start):
+            self.figures.moved_by_hand = True
+            return False
+        if found.hold and found.hold.until > datetime.now(timezone.utc):
+            self.figures.held = found.hold
+            return False
+        self.progress.adopt(found)
+        self._refused_first.clear()  # they belong to the pass before
+        return True
+
+    async def _deliver_all(self, session: aiohttp.ClientSession, batches: Callable[[], Iterable[Batch]]) -> None:
+        self._ending, saver = False, asyncio.create_task(self._keep_saving())
+        try:
+            for number, batch in enumerate(batches()):
+                self.progress.open(number, batch)
+                await self._deliver_batch(session)
+                if self._stopped.is_set():
+                    break
+            else:
+                self.progress.close(self._start, self._end)
+        finally:
+            self._ending = True
+            self._save_now.set()
+            await saver
+            await self._save()
+        if error := self._error or self._moved:
+            raise error
+
+    async def _deliver_batch(self, session: aiohttp.ClientSession) -> None:
+        """Send the open batch. POSTs under way are awaited whatever happens: a late acknowledgement still counts."""
+        workers = [asyncio.create_task(self._work(session)) for _ in range(self._calls)]
+        killed = asyncio.create_task(self._killed.wait())
+        all_done: asyncio.Future[list[None]] = asyncio.gather(*workers)
+        either: list[asyncio.Future[Any]] = [all_done, killed]
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if not all_done.done():
+            await asyncio.wait([all_done], timeout=KILL_GRACE)
+            all_done.cancel()
+        killed.cancel()
+        await asyncio.wait([all_done])
+        if not self._stopped.is_set():
+            await self._set_aside_first()
+
+    async def _work(self, session: aiohttp.ClientSession) -> None:
+        while not self._stopped.is_set():
+            self._room.clear()
+            index = self.progress.take()
+            if index is None:
+                if self.progress.all_taken:
+                    return
+                await self._room.wait()
+                continue
+            try:
+                state = await self._deliver(session, index)
+            except Exception as error:  # noqa: BLE001 - a dead letter that cannot be stored, or a fault of our own
+                state = State.NOT_REACHED
+                self._fail(error)
+            self.progress.settle(index, state)
+            self._room.set()
+            if self.progress.unsaved >= MAX_ACKNOWLEDGED // 2:
+                self._save_now.set()
+
+    async def _deliver(self, session: aiohttp.ClientSession, index: int) -> State:
+        """Try one event until it is settled, its time is up or the run stops."""
+        event, tries, deadline = self.progress.event(index), 0, 0.0
+        while True:
+            while (pause := self._not_before - time.monotonic()) > 0 and not self._stopped.is_set():
+                await self._sleep(pause)
+            if self._stopped.is_set():
+                return State.NOT_REACHED
+            began = time.monotonic()
+            answer = await self._endpoint.post(session, event)
+            now = time.monotonic()
+            tries += 1
+            self.figures.posts += 1
+            self.figures.retried += tries > 1
+            self.figures.slowest_answer = max(self.figures.slowest_answer, now - began)
+            outcome = outcome_of(answer)
+            if outcome is Outcome.DELIVERED:
+                self._accepted_any = True
+                await self._set_aside_first()
+                return State.DELIVERED_NOW
+            if outcome is Outcome.EVENT_REFUSED:
+                return await self._refused(index, event, answer, tries)
+            deadline = deadline or now + RETRY_SECONDS
+            delay = self._delay(answer, outcome, event, tries, deadline - now)
+            if delay is None:
+                return State.NOT_REACHED
+            if answer.status in SLOW_DOWN:
+                self._not_before = max(self._not_before, now + delay)
+            await self._sleep(delay)
+
+    def _delay(self, answer: Answer, outcome: Outcome, event: LogEvent, tries: int, left: float) -> float | None:
+        """Seconds until the event may be tried again; None when it may not, and the run stops."""
+        what = f"the webhook at {self._endpoint.name}: {answer} (event {event.log_id}, try {tries})"
+        if outcome is Outcome.ENDPOINT_WRONG:
+            self._fail(
+                EndpointWrongError(
+                    f"{what}; nothing more is sent until its address or credentials are mended: check the route's webhook "
+                    "connection, then start the next run"
+                )
+            )
+            return None
+        wait = answer.retry_after or 0.0
+        if outcome is Outcome.NOT_BEFORE or wait > RETRY_SECONDS:
+            wait = min(max(wait, GONE_SECONDS if outcome is Outcome.NOT_BEFORE else 0.0), LONGEST_HOLD)
+            until = datetime.now(timezone.utc) + timedelta(seconds=wait)
+            self.figures.held = Hold(until, f"webhook answered {answer}")
+            self._fail(EndpointHeldError(f"{what}; held until {iso(until)}, as it asked: {self._keeper.on_hold}"))
+            return None
+        back_off: float = min(FIRST_BACK_OFF * 2 ** (tries - 1), LONGEST_BACK_OFF)
+        delay = max(wait, back_off * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+        if delay > left:
+            self._fail(
+                EndpointUnavailableError(
+                    f"{what}, tried again for {RETRY_SECONDS:.0f} s; the next try goes on from there",
+                    retry_after=answer.retry_after,
+                )
+            )
+            return None
+        return delay
+
+    async def _refused(self, index: int, event: LogEvent, answer: Answer, tries: int) -> State:
+        what = f"the webhook at {self._endpoint.name} refuses event {event.log_id} (type {event.type!r}): {answer}"
+        if self._dead_letters is None:
+            self._fail(
+                EventRefusedError(
+                    f"{what}; nothing after it is sent. Mend the webhook, or set the route's on_reject to dead_letter to "
+                    "set such events aside"
+                )
+            )
+            return State.REFUSED
+        if self._accepted_any:
+            await asyncio.to_thread(self._dead_letters.put, event, answer, tries)
+            return State.DEAD_LETTERED
+        # Not set aside yet: as long as nothing was accepted it may be the endpoint that is wrong, not the event.
+        self._refused_first.append((index, event, answer, tries))
+        if len(self._refused_first) >= REFUSED_AT_FIRST:
+            before_it = f"{REFUSED_AT_FIRST - 1} before it"
+            self._fail(EndpointWrongError(f"{what}, like the {before_it}, and none was accepted; none of them is set aside"))
+        return State.REFUSED
+
+    async def _set_aside_first(self) -> None:
+        """Set aside what was refused before anything was accepted, now that it is the events' own fault."""
+        while self._dead_letters and self._refused_first:
+            index, event, answer, tries = self._refused_first.pop(0)
+            try:
+                await asyncio.to_thread(self._dead_letters.put, event, answer, tries)
+            except Exception as error:  # noqa: BLE001 - the event stays refused, and nothing passes it
+                self._fail(error)
+                return
+            self.progress.settle(index, State.DEAD_LETTERED)
+
+    async def _sleep(self, seconds: float) -> None:
+        """Wait, but no longer than until the run stops."""
+        try:
+            await asyncio.wait_for(self._stopped.wait(), seconds)
+        except asyncio.TimeoutError:
+            pass
+
+    async def _keep_saving(self) -> None:
+        while not self._ending:
+            try:
+                await asyncio.wait_for(self._save_now.wait(), SAVE_SECONDS)
+            except asyncio.TimeoutError:
+                pass
+            self._save_now.clear()
+            await self._save()
+
+    async def _save(self) -> None:
+        if self._moved:
+            return  # what someone else stored stays
+        checkpoint, count = self.progress.checkpoint(), self.progress.unsaved
+        if self.figures.held:
+            checkpoint = replace(checkpoint, hold=self.figures.held)
+        try:
+            if checkpoint != self._saved:
+                await asyncio.to_thread(self._keeper.save, checkpoint)
+        except Exception as error:  # noqa: BLE001 - whatever it is, nothing may be sent that cannot be remembered
+            self._fail(error)
+            return
+        self._saved = checkpoint
+        self.progress.unsaved -= count
+        self._room.set()
+
+    def _fail(self, error: BaseException) -> None:
+        """Remember the first thing that went wrong, and let nothing new start."""
+        if isinstance(error, CheckpointMovedError | SupersededError):
+            self._moved = self._moved or error
+        else:
+            self._error = self._error or error
+        self._stopped.set()
+        self._room.set()

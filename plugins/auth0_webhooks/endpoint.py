@@ -1,0 +1,224 @@
+"""The webhook's endpoint: address, credentials and how one event is POSTed to it."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import ssl
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
+
+import aiohttp
+from requests.utils import get_environ_proxies, select_proxy
+
+from auth0_webhooks.errors import SettingError
+from auth0_webhooks.outcomes import Answer, parse_retry_after
+from auth0_webhooks.signing import Signer
+
+if TYPE_CHECKING:
+    from auth0_webhooks.events import LogEvent
+
+TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=10)
+"""Of one POST, in seconds (Standard Webhooks advises 15 to 30)."""
+
+# What the http provider's hooks read from a connection's extra themselves; every other key is a request header.
+_PROVIDER_KEYS = {"headers", "signing_secrets"}.union(
+    "allow_redirects cert check_response max_redirects proxies proxy srv_lookup stream timeout".split(),  # noqa: SIM905
+    "trust_env verify verify_ssl".split(),  # noqa: SIM905
+)
+
+
+class ConnectionLike(Protocol):
+    """The fields of an Airflow connection that are used here."""
+
+    conn_id: str
+    conn_type: Any
+    host: str | None
+    schema: str | None
+    login: str | None
+    password: str | None
+    port: int | None
+
+    @property
+    def extra_dejson(self) -> dict[str, Any]:
+        """The connection's extra as a dict."""
+
+
+def how_to_set(conn_id: str) -> str:
+    """The end of every error about a connection."""
+    return f"set it under Admin > Connections or in AIRFLOW_CONN_{conn_id.upper()}"
+
+
+def base_url(connection: ConnectionLike, *, scheme: str = "https") -> str:
+    """The URL that a connection means.
+
+    Host may be a host name, a host with a path, or a whole URL. Schema is ``http`` or ``https``; in a connection that
+    was written as a URI (``https://example.com/hook``) Airflow puts the path there.
+
+    :param scheme: what counts where the connection names none.
+    :raises SettingError: when there is no host, or the result is no http(s) URL.
+    """
+    host, schema = (connection.host or "").strip(), (connection.schema or "").strip()
+    if not host:
+        raise SettingError(f"connection {connection.conn_id!r} has no host: {how_to_set(connection.conn_id)}")
+    path = ""
+    if schema.lower() in ("http", "https"):
+        scheme = schema.lower()
+    elif schema:
+        path = "/" + schema.lstrip("/")
+        scheme = connection.conn_type if connection.conn_type in ("http", "https") else scheme
+    url = host if "://" in host else f"{scheme}://{host}"
+    parts = urlsplit(url)
+    try:
+        port = parts.port
+        if connection.port and port is None:
+            url = parts._replace(netloc=f"{parts.netloc}:{connection.port}").geturl()
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        valid = False
+    if not valid:
+        raise SettingError(
+            f"connection {connection.conn_id!r}: host and schema do not make an http(s) URL: {how_to_set(connection.conn_id)}"
+        )
+    return url + path
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where events go. ``name`` is the part of the address that may be shown: paths and queries can hold secrets."""
+
+    url: str = field(repr=False)
+    name: str
+    headers: dict[str, str] = field(repr=False)
+    signer: Signer | None = field(repr=False, default=None)
+    tls: ssl.SSLContext | bool = True
+    proxy: str | None = field(repr=False, default=None)
+
+    @classmethod
+    def from_connection(cls, connection: ConnectionLike) -> Endpoint:
+        """Read a connection of type ``http``.
+
+        :raises SettingError: naming the connection, the field and how to set it.
+        """
+        url = base_url(connection)
+        parts = urlsplit(url)
+        extra = {key: value for key, value in connection.extra_dejson.items() if value is not None}
+        headers = {**(extra.get("headers") or {}), **{k: v for k, v in extra.items() if k not in _PROVIDER_KEYS}}
+        for key, value in headers.items():
+            if not isinstance(value, str):
+                raise SettingError(
+                    f"connection {connection.conn_id!r}: extra {key!r} becomes a request header, so it must be a text: "
+                    f"{how_to_set(connection.conn_id)}"
+                )
+        basic = {}
+        if connection.login:
+            basic["Authorization"] = aiohttp.encode_basic_auth(connection.login, connection.password or "")
+        # The environment's proxies are looked up once here: aiohttp would read them, and ~/.netrc, anew for every POST.
+        proxies = extra.get("proxies") or extra.get("proxy")
+        if not proxies and extra.get("trust_env", True):
+            proxies = get_environ_proxies(url)
+        return cls(
+            url=url,
+            name=f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else ""),
+            headers={"Content-Type": "application/json", "User-Agent": "auth0-log-webhooks", **basic, **headers},
+            signer=_signer(extra.get("signing_secrets"), connection.conn_id),
+            tls=_tls(extra, connection.conn_id),
+            proxy=select_proxy(url, proxies) if isinstance(proxies, dict) else proxies or None,
+        )
+
+    def session(self, concurrent_calls: int) -> aiohttp.ClientSession:
+        """A client that keeps at most ``concurrent_calls`` connections alive. To be made inside an event loop."""
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=concurrent_calls, ssl=self.tls),
+            headers=self.headers,
+            timeout=TIMEOUT,
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+
+    async def post(self, session: aiohttp.ClientSession, event: LogEvent) -> Answer:
+        """POST one event. Never raises for what the network or the endpoint does: that is an :class:`Answer`."""
+        now = datetime.now(timezone.utc)
+        headers = {"webhook-id": event.log_id, "webhook-timestamp": str(int(now.timestamp()))}
+        if self.signer:
+            headers["webhook-signature"] = self.signer.header(event.log_id, now, event.body)
+        try:
+            async with session.post(
+                self.url,
+                data=event.body.encode(),
+                headers=headers,
+                allow_redirects=False,
+                proxy=self.proxy,
+            ) as response:
+                return Answer(
+                    response.status,
+                    response.reason or "",
+                    parse_retry_after(response.headers.get("Retry-After")),
+                    await _first_characters(response),
+                )
+        except asyncio.TimeoutError:
+            return Answer(None, f"no answer within {TIMEOUT.total:.0f} s")
+        except aiohttp.ClientConnectorCertificateError:
+            return Answer(None, "no answer: the endpoint's TLS certificate is not trusted")
+        except (aiohttp.ClientError, OSError) as error:
+            return Answer(None, f"no answer: {_in_words(error)}")
+
+
+async def _first_characters(response: aiohttp.ClientResponse, *, limit: int = 500, drain: int = 65_536) -> str:
+    """Read the answer to its end, so that its connection can be used again, but no more than ``drain`` bytes."""
+    body = bytearray()
+    try:
+        async for chunk in response.content.iter_any():
+            body += chunk
+            if len(body) > drain:
+                break
+    except (aiohttp.ClientError, OSError, asyncio.TimeoutError):
+        # The status is the acknowledgement: a body that breaks off takes nothing back.
+        pass
+    return body[:limit].decode("utf-8", "replace")
+
+
+def _in_words(error: BaseException) -> str:
+    number = error.errno if isinstance(error, OSError) else None
+    if isinstance(error, aiohttp.ServerDisconnectedError) or number in {errno.ECONNRESET, errno.EPIPE}:
+        return "the connection was closed before the answer"
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "the endpoint's name does not resolve"
+    if isinstance(error, aiohttp.ClientSSLError):
+        return "TLS failed"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"cannot connect ({os.strerror(number) if number else type(error.os_error).__name__})"
+    return type(error).__name__
+
+
+def _signer(secrets: Any, conn_id: str) -> Signer | None:
+    """What signs, or None where the connection has no signing secrets."""
+    if not secrets:
+        return None
+    try:
+        return Signer([secrets] if isinstance(secrets, str) else list(secrets))
+    except (TypeError, ValueError) as error:
+        raise SettingError(
+            f"connection {conn_id!r}: extra 'signing_secrets' must be a list of secrets, newest first: {error}: "
+            f"{how_to_set(conn_id)}"
+        ) from None
+
+
+def _tls(extra: dict[str, Any], conn_id: str) -> ssl.SSLContext | bool:
+    verify, cert = extra.get("verify", extra.get("verify_ssl", True)), extra.get("cert")
+    if not isinstance(verify, str) and not cert:
+        return bool(verify)
+    try:
+        context = ssl.create_default_context(cafile=verify if isinstance(verify, str) else None)
+        if verify is False:
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        if cert:
+            context.load_cert_chain(*([cert] if isinstance(cert, str) else cert))
+    except (OSError, TypeError) as error:
+        raise SettingError(
+            f"connection {conn_id!r}: extra 'verify' or 'cert' names no usable file ({type(error).__name__}): "
+            f"{how_to_set(conn_id)}"
+        ) from None
+    return context

@@ -1,0 +1,116 @@
+"""Errors, named by what the caller must do about them."""
+
+from __future__ import annotations
+
+
+class WebhookRouteError(Exception):
+    """Base of everything this project raises on purpose.
+
+    ``retry`` says whether trying the task again can help; ``retry_after`` is the least wait before that, in seconds,
+    where the other side named one. No message carries a secret, a token or an event's body.
+    """
+
+    retry: bool = True
+    retry_after: float | None = None
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class SettingError(WebhookRouteError):
+    """A setting, connection or Variable is missing or wrong: a person must mend it."""
+
+    retry = False
+
+
+class TenantDeniedError(WebhookRouteError):
+    """Auth0 refuses the credentials or the scope (401, 403): a person must mend them."""
+
+    retry = False
+
+
+class TenantRefusedError(WebhookRouteError):
+    """Auth0 refuses the request itself (other 4xx, in ``status``): asking again gets the same answer."""
+
+    retry = False
+
+    def __init__(self, message: str, *, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class CheckpointExpiredError(WebhookRouteError):
+    """The event of the checkpoint has left the tenant's log, and the route is to stop at such a gap."""
+
+    retry = False
+
+
+class WindowTooLargeError(WebhookRouteError):
+    """A window holds more events than one run takes, or than search can show: it must be split."""
+
+    retry = False
+
+
+class TenantUnavailableError(WebhookRouteError):
+    """Auth0 did not answer, or answered 5xx, for longer than the hook keeps trying."""
+
+
+class TenantAnswerError(WebhookRouteError):
+    """Auth0's answer breaks the API's own rules, so going on could lose events."""
+
+
+class TenantRateLimitedError(WebhookRouteError):
+    """The tenant's rate limit is used up; ``retry_after`` says for how long."""
+
+
+class EndpointUnavailableError(WebhookRouteError):
+    """The webhook did not take an event for now (no answer, 408, 425, 429, 5xx)."""
+
+
+class EndpointWrongError(WebhookRouteError):
+    """The webhook's address or credentials are wrong (3xx, 401, 403, 404, 405): a person must mend them."""
+
+    retry = False
+
+
+class EndpointHeldError(WebhookRouteError):
+    """The webhook asked not to be called before a certain time; live runs wait for it."""
+
+    retry = False
+
+
+class EventRefusedError(WebhookRouteError):
+    """The webhook refuses this very event (400, 409, 413, 415, 422, other 4xx)."""
+
+    retry = False
+
+
+class DeadLetterStoreError(WebhookRouteError):
+    """A refused event could not be set aside, so nothing may pass it."""
+
+
+class DeliveryStoppedError(WebhookRouteError):
+    """Airflow asked the task to end while events were under way."""
+
+
+class SupersededError(DeliveryStoppedError):
+    """A later try of the same task has taken over; this one must neither send nor save."""
+
+    retry = False
+
+
+class AirflowUnavailableError(WebhookRouteError):
+    """Airflow could not be asked, or could not store: nothing may be sent that could not be remembered."""
+
+
+class BatchMissingError(WebhookRouteError):
+    """A batch is no longer in XCom, so there is nothing to work on."""
+
+    retry = False
+
+
+class LedgerError(WebhookRouteError):
+    """The report does not account for every event that was read: a fault in this project."""
+
+    retry = False

@@ -1,0 +1,55 @@
+"""The task that keeps the wanted events."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from typing import TYPE_CHECKING, Any
+
+from auth0_webhooks.handover import FETCH, batch_key, manifest, pull_batches
+from auth0_webhooks.route_operator import RouteOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+log = logging.getLogger(__name__)
+
+
+class FilterOperator(RouteOperator):
+    """Keeps the wanted events of each batch."""
+
+    ui_color = "#fef7e0"
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Filter; returns the counts, and a digest of what was read from where to where, and selected."""
+        from auth0_webhooks.batch import pack
+        from auth0_webhooks.filters import Selection, Tally, select
+        from auth0_webhooks.log_types import unknown_type_warning
+        from auth0_webhooks.masking import masked
+
+        run, tally, fetched = self.run_settings(context), Tally(), manifest(context, FETCH)
+        digest = hashlib.sha256(json.dumps([fetched["start"], fetched["end"]]).encode())
+        route = run.route
+        for warning in filter(None, map(unknown_type_warning, [*route.log_types, *route.exclude_types])):
+            log.warning("%s", warning)
+        other_events = (route.log_level, route.log_types) != (self.route.log_level, self.route.log_types)
+        if other_events and not run.window and not run.dry_run:
+            log.warning("this run's params pick other events than the route does; what they leave out is passed over for good")
+        selection = Selection(route.log_level, frozenset(route.log_types), frozenset(route.exclude_types))
+        for number, batch in enumerate(pull_batches(context, FETCH)):
+            selected = select(batch, selection, tally)
+            digest.update(b"".join(event.log_id.encode() for event in selected.events))
+            context["ti"].xcom_push(batch_key(number), pack(selected))
+        log.info("%d of %d events are wanted", tally.selected_types.total(), tally.read)
+        counts = {
+            "selected": tally.selected_types.total(),
+            **{reason: tally.dropped[reason] for reason in ("excluded", "below_level", "other_type")},
+            "unknown_types": dict(tally.unknown_types.most_common(50)),
+            "unknown_type": tally.unknown_types.total(),
+            "selected_types": dict(tally.selected_types),
+            "first_selected": tally.first_selected and [*tally.first_selected[:3]],
+            "last_selected": tally.last_selected and [*tally.last_selected[:3]],
+            "sample": masked(tally.first_selected.body) if run.dry_run and tally.first_selected else None,
+        }
+        return {"counts": counts, "fingerprint": digest.hexdigest()}

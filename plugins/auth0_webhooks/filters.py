@@ -1,0 +1,66 @@
+"""Which events a route wants."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from auth0_webhooks.batch import Batch
+from auth0_webhooks.events import LogEvent
+from auth0_webhooks.log_types import levels
+
+EXCLUDED = "excluded"
+BELOW_LEVEL = "below_level"
+OTHER_TYPE = "other_type"
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A route's filter: first ``exclude_types``, then level AND type, as in the webtask.
+
+    A type that is not in the table passes the level test: Auth0 adds codes every month, and a new failure must not go
+    unnoticed because its code is new. Empty ``log_types`` means all.
+    """
+
+    log_level: int = 0
+    log_types: frozenset[str] = frozenset()
+    exclude_types: frozenset[str] = frozenset()
+
+    def reason_to_drop(self, log_type: str) -> str | None:
+        """Why an event of this type is left out (one of this module's constants), or None if it is wanted."""
+        if log_type in self.exclude_types:
+            return EXCLUDED
+        if levels().get(log_type, self.log_level) < self.log_level:
+            return BELOW_LEVEL
+        if self.log_types and log_type not in self.log_types:
+            return OTHER_TYPE
+        return None
+
+
+@dataclass
+class Tally:
+    """What became of the events that went through :func:`select`."""
+
+    read: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    unknown_types: Counter[str] = field(default_factory=Counter)
+    selected_types: Counter[str] = field(default_factory=Counter)
+    first_selected: LogEvent | None = None
+    last_selected: LogEvent | None = None
+
+
+def select(batch: Batch, selection: Selection, tally: Tally) -> Batch:
+    """Keep a batch's wanted events, in their order, and count every one in ``tally``."""
+    wanted = []
+    for event in batch.events:
+        tally.read += 1
+        if event.type not in levels():
+            tally.unknown_types[event.type] += 1
+        if reason := selection.reason_to_drop(event.type):
+            tally.dropped[reason] += 1
+        else:
+            tally.selected_types[event.type] += 1
+            tally.first_selected = tally.first_selected or event
+            tally.last_selected = event
+            wanted.append(event)
+    return Batch(batch.start, batch.end, wanted)

@@ -1,0 +1,73 @@
+"""What an answer of the webhook means: one table, from HTTP status to outcome."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+from enum import Enum
+from typing import NamedTuple
+
+
+class Outcome(Enum):
+    """What happens to an event after an answer."""
+
+    DELIVERED = "delivered"
+    FOR_NOW = "not taken for now: tried again"
+    NOT_BEFORE = "gone for now: held for an hour"
+    ENDPOINT_WRONG = "the endpoint is wrong: nothing more is sent"
+    EVENT_REFUSED = "this event is refused"
+
+
+# First match wins. Sources: RFC 9110 and 6585 (status codes), Standard Webhooks 1.0.0 ("Deliverability and reliability").
+_TABLE: tuple[tuple[range | frozenset[int], Outcome], ...] = (
+    (range(200, 300), Outcome.DELIVERED),
+    (range(300, 400), Outcome.ENDPOINT_WRONG),  # redirects are never followed
+    (frozenset({408, 425, 429}), Outcome.FOR_NOW),
+    (range(500, 600), Outcome.FOR_NOW),
+    (frozenset({410}), Outcome.NOT_BEFORE),
+    (frozenset({401, 403, 404, 405}), Outcome.ENDPOINT_WRONG),
+    (range(400, 500), Outcome.EVENT_REFUSED),
+)
+
+SLOW_DOWN = frozenset({429, 503})
+"""Answers that are about the endpoint's load, not about one request: the whole run pauses."""
+
+
+class Answer(NamedTuple):
+    """What came back for one POST.
+
+    ``status`` is None when nothing came back; ``reason`` says in words what did (or what went wrong instead).
+    ``retry_after`` is in seconds; ``body`` the first characters of the answer, for the dead letter only.
+    """
+
+    status: int | None
+    reason: str
+    retry_after: float | None = None
+    body: str = ""
+
+    def __str__(self) -> str:
+        return self.reason if self.status is None else f"{self.status} {self.reason}".strip()
+
+
+def outcome_of(answer: Answer) -> Outcome:
+    """Look the answer up in the table; no answer, or a status that HTTP does not know, counts as "for now"."""
+    for statuses, outcome in _TABLE:
+        if answer.status in statuses:
+            return outcome
+    return Outcome.FOR_NOW
+
+
+def parse_retry_after(value: str | None) -> float | None:
+    """Seconds from a ``Retry-After`` header (RFC 9110, 10.2.3: seconds or an HTTP date), None if absent or unreadable."""
+    if not value:
+        return None
+    value = value.strip()
+    if value.isascii() and value.isdigit():
+        return float(value[:12])
+    try:
+        moment = parsedate_to_datetime(value)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=timezone.utc)
+        return max(0.0, (moment - datetime.now(timezone.utc)).total_seconds())
+    except (ValueError, TypeError, OverflowError):
+        return None

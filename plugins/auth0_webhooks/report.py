@@ -1,0 +1,219 @@
+"""The report: a ledger that accounts for every event a run read."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from auth0_webhooks.checkpoint import iso, parse_time
+from auth0_webhooks.errors import LedgerError
+from auth0_webhooks.log_types import LEVELS, levels
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from auth0_webhooks.delivery import Figures
+    from auth0_webhooks.route_operator import RunSettings
+
+log = logging.getLogger(__name__)
+
+DAY = 86_400.0
+
+
+@dataclass
+class Report:
+    """What one run did. Counts are events; times are ISO 8601 in UTC; ``lag_seconds`` and ``slowest_answer`` seconds.
+
+    ``lag_seconds`` is the age of the checkpoint's event while more is known to wait, 0 once the log's end was reached
+    and everything wanted was delivered. ``mode`` is live, backfill or replay; the last two read a ``window`` and have no
+    checkpoint. ``first_selected`` and ``last_selected`` are (log id, date, type); ``sample`` is an event with its user
+    data masked, in a dry run only. ``gap`` is the time whose events had left the tenant's log.
+    """
+
+    route: str
+    run_id: str
+    mode: str = "live"
+    window: str | None = None
+    dry_run: bool = False
+    outcome: str = ""
+    read: int = 0
+    excluded: int = 0
+    below_level: int = 0
+    other_type: int = 0
+    unknown_type: int = 0
+    selected: int = 0
+    delivered_now: int = 0
+    delivered_before: int = 0
+    dead_lettered: int = 0
+    refused: int = 0
+    not_reached: int = 0
+    repeated: int = 0
+    retried: int = 0
+    slowest_answer: float = 0.0
+    first_event: str | None = None
+    last_event: str | None = None
+    checkpoint_before: str | None = None
+    checkpoint_after: str | None = None
+    lag_seconds: float = 0.0
+    gap: str | None = None
+    stopped: str | None = None
+    api_requests: int = 0
+    token_requests: int = 0
+    unknown_types: dict[str, int] = field(default_factory=dict)
+    selected_types: dict[str, int] = field(default_factory=dict)
+    first_selected: list[str] | None = None
+    last_selected: list[str] | None = None
+    sample: str | None = None
+    notes: list[str] = field(default_factory=list)
+
+    def check(self) -> None:
+        """Make sure that every event is accounted for.
+
+        :raises LedgerError: with the sums that differ.
+        """
+        dropped = self.excluded + self.below_level + self.other_type
+        settled = self.delivered_now + self.delivered_before + self.dead_lettered + self.refused + self.not_reached
+        if self.read != dropped + settled or self.selected != settled or self.not_reached < 0:
+            raise LedgerError(
+                f"the report of {self.run_id} does not balance: {self.read} read, {dropped} left out, {self.selected} "
+                f"selected, {settled} of them accounted for. This is a fault in this project; nothing was lost: the "
+                "checkpoint is only moved by what the webhook acknowledged"
+            )
+
+    def as_dict(self) -> dict[str, Any]:
+        """For XCom."""
+        return asdict(self)
+
+    def seconds_to_loss(self, retention_days: int | None) -> float | None:
+        """How long until what waits leaves the tenant's log; None where that is not known."""
+        return max(0.0, retention_days * DAY - self.lag_seconds) if retention_days else None
+
+    def warn_of_age(self, retention_days: int | None) -> None:
+        """Note it when what waits is older than half of the time that the tenant keeps it."""
+        if not retention_days or self.lag_seconds <= retention_days * DAY / 2:
+            return
+        behind, left = self.lag_seconds / DAY, retention_days - self.lag_seconds / DAY
+        loss = f"in {left:.1f} days" if left > 0 else "now"
+        kept = f"the tenant keeps its log {retention_days} days"
+        self.notes.append(f"the checkpoint is {behind:.1f} days behind and {kept}: events get lost {loss}")
+        log.warning("%s", self.notes[-1])
+
+    def text(self) -> str:
+        """The report as one block for people."""
+        rows: list[tuple[str, object, str]] = [
+            ("read", self.read, f"first {self.first_event}, last {self.last_event}" if self.read else ""),
+            ("- excluded", self.excluded, "types in exclude_types"),
+            ("- below level", self.below_level, ""),
+            ("- other type", self.other_type, ""),
+            ("= selected", self.selected, _types(self.selected_types)),
+        ]
+        if self.dry_run:
+            rows += [("  would be sent", self.not_reached, "")]
+        else:
+            rows += [
+                ("  delivered now", self.delivered_now, _and(self.retried, "tries again") + _and(self.repeated, "repeats")),
+                ("  delivered before", self.delivered_before, ""),
+                ("  dead-lettered", self.dead_lettered, ""),
+                ("  refused", self.refused, ""),
+                ("  not reached", self.not_reached, ""),
+            ]
+        lines = [f"{self.route}, {self.mode} run {self.run_id}: {self.outcome}"]
+        lines += [f"  {name:<18}{count:>9,}  {note}".rstrip() for name, count, note in rows]
+        if self.unknown_types:
+            lines.append(f"  of unknown type   {self.unknown_type:>9,}  {_types(self.unknown_types)}")
+        if self.dry_run:
+            lines += self._what_would_be_sent()
+        if self.window:
+            lines.append(f"  window            {self.window} (checkpoint untouched)")
+        else:
+            lines += [
+                f"  checkpoint        {self.checkpoint_before or 'none'} -> {self.checkpoint_after or 'none'}",
+                f"  lag               {self.lag_seconds:,.0f} s"
+                + (f", reading stopped early: {self.stopped}" if self.stopped else ""),
+                f"  gap               {f'{self.gap}: no longer in the log' if self.gap else 'none'}",
+            ]
+        lines.append(f"  requests          {self.api_requests} to the log, {self.token_requests} for a token")
+        if not self.dry_run:
+            lines.append(f"  slowest answer    {self.slowest_answer:.2f} s")
+        lines += [f"  note              {note}" for note in self.notes]
+        return "\n".join(lines)
+
+    def _what_would_be_sent(self) -> list[str]:
+        by_level: dict[int, Counter[str]] = {}
+        for code, count in self.selected_types.items():
+            by_level.setdefault(levels().get(code, -1), Counter())[code] += count
+        lines = [
+            f"    {LEVELS[level] if level >= 0 else 'of no known level':<18}{types.total():>7,}  {_types(types, most=20)}"
+            for level, types in sorted(by_level.items(), reverse=True)
+        ]
+        for name, event in (("first", self.first_selected), ("last", self.last_selected)):
+            if event:
+                log_id, date, kind = event
+                lines.append(f"    {name:<6}{date}  {kind}  {log_id}")
+        if self.sample:
+            lines.append("    the first one, its user data masked")
+            lines += [f"      {line}" for line in self.sample.splitlines()]
+        return lines
+
+
+def new_report(context: Context, run: RunSettings, **counts: Any) -> Report:
+    """The report of a run, with what is known of it so far."""
+    return Report(
+        route=run.route.name,
+        run_id=str(context["run_id"]),
+        mode="live" if run.window is None else "backfill" if context["dag_run"].run_type == "backfill" else "replay",
+        window=str(run.window) if run.window else None,
+        dry_run=run.dry_run,
+        **counts,
+    )
+
+
+def publish(context: Context, run: RunSettings, report: Report) -> None:
+    """Log the report, store it as XCom ``report``, and send its figures through Airflow's own metrics."""
+    from airflow.sdk.observability import stats
+
+    tags = {"route": report.route}
+    if report.delivered_now:
+        stats.incr("auth0_webhooks.delivered", report.delivered_now, tags=tags)
+    if not report.window and not report.dry_run:
+        stats.gauge("auth0_webhooks.lag_seconds", report.lag_seconds, tags=tags)
+        left = report.seconds_to_loss(run.route.retention_days)
+        if left is not None:
+            stats.gauge("auth0_webhooks.seconds_to_retention_loss", left, tags=tags)
+    log.info("%s", report.text())
+    try:
+        context["ti"].xcom_push("report", report.as_dict())
+    except Exception:
+        # The log has it; what went wrong before must not be hidden behind this.
+        log.exception("the report could not be stored as XCom")
+
+
+def outcome_of_delivery(report: Report, figures: Figures | None) -> str:
+    """How a delivery that did not fail went, in a few words."""
+    if figures and figures.held:
+        return f"held until {iso(figures.held.until)} ({figures.held.reason})"
+    if figures and figures.moved_by_hand:
+        return "checkpoint moved by hand; the next run starts from it"
+    if not report.read:
+        return "no events in this window" if report.window else "no new events"
+    return "everything wanted was delivered" if report.selected else "nothing wanted among what was read"
+
+
+def age(date: str | None, now: float) -> float:
+    """Seconds from an event's date to ``now`` (Unix time); 0 where the date is unknown."""
+    try:
+        return max(0.0, now - parse_time(date).timestamp())
+    except ValueError:
+        return 0.0
+
+
+def _types(counts: dict[str, int], most: int = 8) -> str:
+    common = Counter(counts).most_common(most)
+    rest = len(counts) - len(common)
+    return ", ".join(f"{kind or '(none)'} {count}" for kind, count in common) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _and(count: int, what: str) -> str:
+    return f"({count:,} {what}) " if count else ""

@@ -1,0 +1,204 @@
+"""Builds the DAG of a route."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, AssetWatcher, CronDataIntervalTimetable, Param
+
+from auth0_webhooks.alarm import note_failure, note_success
+from auth0_webhooks.assets import delivered_alias, drain_alias, new_events_asset
+from auth0_webhooks.deliver_operator import DeliverOperator
+from auth0_webhooks.fetch_operator import FetchOperator
+from auth0_webhooks.filter_operator import FilterOperator
+from auth0_webhooks.handover import DELIVER, FETCH, FILTER, remove_batches
+from auth0_webhooks.log_types import LEVELS, log_types
+from auth0_webhooks.route import MAX_CONCURRENT_CALLS, Route
+from auth0_webhooks.route_operator import LONGEST_RETRY_DELAY, AnswerRetryPolicy
+from auth0_webhooks.watch import LogWatch
+from auth0_webhooks.window import MAX_WINDOW_EVENTS
+
+RETRIES = 3
+RETRY_DELAY = timedelta(seconds=10)
+"""Before the first retry; doubled for each further one, up to ``LONGEST_RETRY_DELAY``."""
+
+_AS_ROUTE = "Leave empty for what the route says"
+
+
+def build_dag(route: Route, routes: Iterable[Route] = ()) -> DAG:
+    """One DAG for one route: fetch >> filter >> deliver.
+
+    :param routes: all routes; those that watch the same tenant at the same pace share one watch.
+    """
+    common: dict[str, Any] = {"route": route, "on_failure_callback": [remove_batches, note_failure]}
+    with DAG(
+        dag_id=route.name,
+        dag_display_name=route.name.replace("_", " ").capitalize(),
+        description=f"Auth0 log events of {route.auth0_conn_id} to {route.webhook_conn_id}",
+        doc_md=_dag_docs(route),
+        tags=["auth0", "webhook", f"tenant:{route.auth0_conn_id}"],
+        schedule=_schedule(route, routes),
+        start_date=datetime(2020, 1, 1, tzinfo=timezone.utc),
+        catchup=False,
+        max_active_runs=1,
+        params=_params(route),
+        default_args={
+            "retries": RETRIES,
+            "retry_delay": RETRY_DELAY,
+            "retry_exponential_backoff": 2.0,
+            "max_retry_delay": LONGEST_RETRY_DELAY,
+            "retry_policy": AnswerRetryPolicy(),
+        },
+    ) as dag:
+        fetch = FetchOperator(
+            task_id=FETCH,
+            task_display_name="Fetch from Auth0",
+            doc_md=f"Reads the log of `{route.auth0_conn_id}` from the checkpoint on, at most {route.max_logs_per_run:,} events, "
+            f"or a backfill's or replay's window, at most {MAX_WINDOW_EVENTS:,}, and hands it on as compressed batches. Sends "
+            "nothing, moves nothing: safe to run again.",
+            **common,
+        )
+        select = FilterOperator(
+            task_id=FILTER,
+            task_display_name="Filter by level and type",
+            doc_md="Keeps what the route wants and counts the rest. Safe to run again.",
+            **common,
+        )
+        deliver = DeliverOperator(
+            task_id=DELIVER,
+            task_display_name="Deliver to the webhook",
+            doc_md=f"POSTs each event to `{route.webhook_conn_id}`, {route.concurrent_calls} at a time, and moves the checkpoint "
+            "behind what was acknowledged (a window has a place of its own instead). The ledger of the run is in its log and in "
+            "its XCom `report`. After success, and after the last failure, the batches are removed; clearing this task alone "
+            "then fails and says so.",
+            outlets=[drain_alias(route), delivered_alias(route)],
+            on_success_callback=[remove_batches, note_success],
+            **common,
+        )
+        fetch >> select >> deliver
+    return dag
+
+
+def _schedule(route: Route, routes: Iterable[Route]) -> AssetOrTimeSchedule:
+    """The clock, and new events: what the watch sees, and what a run left because it had reached its limit."""
+    watchers = []
+    if route.watch:
+        sharing = [
+            other.checkpoint_key for other in routes if (other.auth0_conn_id, other.watch) == (route.auth0_conn_id, route.watch)
+        ]
+        watch = LogWatch(
+            route=route.name,
+            auth0_conn_id=route.auth0_conn_id,
+            seconds=route.watch,
+            log_level=route.log_level,
+            log_types=route.log_types,
+            exclude_types=route.exclude_types,
+            checkpoints=sorted(sharing or [route.checkpoint_key]),
+        )
+        watchers.append(AssetWatcher(name=f"watch {route.name}", trigger=watch))
+    new_events = Asset(name=new_events_asset(route).name, watchers=watchers)
+    # The plain cron string would give runs without a data interval, which cannot be backfilled.
+    return AssetOrTimeSchedule(timetable=CronDataIntervalTimetable(route.schedule, timezone="UTC"), assets=[new_events])
+
+
+def _params(route: Route) -> dict[str, Param]:
+    known = log_types()
+    return {
+        "since": Param(
+            None,
+            type=["null", "string"],
+            format="date-time",
+            title="Replay since",
+            description_md="Send the events from this time on (again), whatever the checkpoint says, which is neither read nor "
+            "moved. Empty: an ordinary run, from the checkpoint on. Not for backfills, which read their data intervals.",
+        ),
+        "until": Param(
+            None,
+            type=["null", "string"],
+            format="date-time",
+            title="Replay until",
+            description_md="The end of the replay, itself not part of it. Empty: the time at which the run was triggered.",
+        ),
+        "dry_run": Param(
+            False,
+            type="boolean",
+            title="Dry run",
+            description_md="Read and filter, but send nothing and move nothing; the log of `deliver` and its XCom `report` say "
+            "what would be sent. **For single runs.** The Backfill form leaves every one of these fields out, this one "
+            "too, unless *Override parameters on existing runs* is ticked: without the tick a backfill's new runs **send**.",
+        ),
+        "log_level": Param(
+            None,
+            type=["null", "string", "integer"],
+            title="Lowest level",
+            description_md=f"Only events of this level or worse, for this run. {_AS_ROUTE} ({LEVELS[route.log_level]}). "
+            "What a live run leaves out it passes over for good; a replay passes nothing over.",
+            enum=[None, *LEVELS, *range(len(LEVELS))],
+            values_display={"null": "as the route says"} | {str(n): f"{n} = {name}" for n, name in enumerate(LEVELS)},
+        ),
+        "log_types": Param(
+            None,
+            type=["null", "array"],
+            items={"type": "string"},
+            title="Log types",
+            description_md=f"Only these types, for this run. {_AS_ROUTE} ({', '.join(route.log_types) or 'all types'}). "
+            "What a live run leaves out it passes over for good; a replay passes nothing over. "
+            "[What they mean](https://auth0.com/docs/deploy-monitor/logs/log-event-type-codes)",
+            examples=list(known),
+            values_display={code: f"{code}: {log_type.description}"[:80] for code, log_type in known.items()},
+        ),
+        "other_log_types": Param(
+            None,
+            type=["null", "string"],
+            title="Other log types",
+            description_md="Types that are not in the list above, with commas between them; added to what is picked there.",
+        ),
+        "concurrent_calls": Param(
+            None,
+            type=["null", "integer"],
+            minimum=1,
+            maximum=MAX_CONCURRENT_CALLS,
+            title="Concurrent calls",
+            description_md="POSTs under way at a time, for this run; 1 keeps the order of the log. "
+            f"{_AS_ROUTE} ({route.concurrent_calls}).",
+        ),
+    }
+
+
+def _dag_docs(route: Route) -> str:
+    types = ", ".join(f"`{code}`" for code in route.log_types) or "all types"
+    watch = f"when an event that it wants appears (a look every {route.watch:g} s), and " if route.watch else ""
+    excluded = ", ".join(f"`{code}`" for code in route.exclude_types) or "none"
+    return f"""\
+### Auth0 log events to a webhook
+
+| | |
+|---|---|
+| **Watches** | the log of the tenant in connection `{route.auth0_conn_id}` |
+| **Picks** | level {LEVELS[route.log_level]} or worse, {types}; left out: {excluded} |
+| **Sends to** | the webhook in connection `{route.webhook_conn_id}`, one POST an event, {route.concurrent_calls} at a time |
+| **Runs** | {watch}`{route.schedule}` (cron, UTC), at most {route.max_logs_per_run:,} events a run |
+| **Checkpoint** | Variable `{route.checkpoint_key}` (Admin > Variables) |
+
+**Is it well?** The block at the end of the log of `deliver`, and its XCom `report`, account for every event read.
+
+**Pause**: switch the DAG off. Nothing is lost for as long as the tenant keeps its log (1 to 30 days, by plan).
+
+**Replay**: *Trigger* with *Replay since* and *until* (or `airflow dags trigger {route.name} --conf
+'{{"since": "2026-11-22T10:00:00Z", "until": "2026-11-22T12:00:00Z"}}'`) sends the events of that time again, with the same
+`webhook-id`, in one run of at most {MAX_WINDOW_EVENTS:,} events. Live runs wait until it ends.
+*Dry run* shows what it would send.
+
+**Backfill**: *Trigger > Backfill*, or `airflow backfill create --dag-id {route.name} --from-date ... --to-date ...`, does
+the same with one run per interval of the schedule, beside the live runs. That suits some hours: with a run every 5 minutes a day
+is 288 runs and 30 days are 8,640. Replay long ranges instead.
+
+**Rewind**: pause the DAG, set the Variable `{route.checkpoint_key}` to a log id or to a date-time such as
+`2026-11-22T10:00:00Z`, unpause. Everything after that place is sent again.
+By CLI: `airflow variables set {route.checkpoint_key} 2026-11-22T10:00:00Z`
+
+**A task was cleared by hand**: clear `fetch` with its downstream tasks; a live run then reads anew from the checkpoint, a
+backfill or replay its window. The batches between the tasks are removed when a run ends.
+"""

@@ -1,0 +1,36 @@
+"""Signatures by Standard Webhooks 1.0.0 (https://www.standardwebhooks.com), made by its own library."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Sequence
+from datetime import datetime
+
+from standardwebhooks.webhooks import Webhook
+
+_MIN_BYTES, _MAX_BYTES = 24, 64
+
+
+class Signer:
+    """Signs with every secret, newest first: receivers may change from the old to the new one at any time.
+
+    :param secrets: ``whsec_`` and the base64 of 24 to 64 random bytes, each.
+    :raises ValueError: when one is not that; the message does not repeat it.
+    """
+
+    def __init__(self, secrets: Sequence[str]) -> None:
+        for number, secret in enumerate(secrets, 1):
+            try:
+                size = len(base64.b64decode(secret.removeprefix("whsec_"), validate=True))
+            except (binascii.Error, AttributeError, ValueError):
+                size = 0
+            if not str(secret).startswith("whsec_") or not _MIN_BYTES <= size <= _MAX_BYTES:
+                raise ValueError(
+                    f"secret {number} of {len(secrets)} is not 'whsec_' and the base64 of {_MIN_BYTES} to {_MAX_BYTES} bytes"
+                )
+        self._keys = [Webhook(secret) for secret in secrets]
+
+    def header(self, message_id: str, moment: datetime, body: str) -> str:
+        """The value of ``webhook-signature`` for one try: a signature by each secret, with blanks between them."""
+        return " ".join(key.sign(msg_id=message_id, timestamp=moment, data=body) for key in self._keys)

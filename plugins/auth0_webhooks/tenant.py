@@ -1,0 +1,355 @@
+"""The Auth0 tenant: its log through the Management API.
+
+Sources: Auth0 docs "Retrieve log events using the Management API" (checkpoint and search mode, Link header), "Rate limit
+policy" (x-ratelimit headers) and "Get Management API access tokens for production" (client credentials, audience).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from urllib.parse import urlsplit
+
+import requests
+from airflow.providers.http.hooks.http import HttpHook
+from airflow.sdk.log import mask_secret
+from cryptography.fernet import Fernet, InvalidToken
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception,
+    retry_if_exception_type,
+    stop_after_attempt,
+    wait_random_exponential,
+)
+
+from auth0_webhooks.connections import get_connection
+from auth0_webhooks.endpoint import base_url, how_to_set
+from auth0_webhooks.errors import (
+    SettingError,
+    TenantAnswerError,
+    TenantDeniedError,
+    TenantRateLimitedError,
+    TenantRefusedError,
+    TenantUnavailableError,
+)
+from auth0_webhooks.events import LogEvent, Position, parse_page
+from auth0_webhooks.tenant_answers import check_dates, check_order, in_words, next_from, rate_limit, rate_limit_wait
+
+if TYPE_CHECKING:
+    from airflow.sdk import Connection
+
+T = TypeVar("T")
+
+LOGS = "/api/v2/logs"
+PAGE_SIZE = 100
+"""Events per request: the API's maximum in both modes."""
+TIMEOUT = (10.0, 30.0)
+"""Seconds to connect and to wait for data, on every request."""
+TRIES = 4
+FEW_REQUESTS = 2
+"""With so few requests left of the tenant's rate limit, the watch leaves them to the runs."""
+SHORT_WAIT = 10.0
+"""A rate limit that lifts within so many seconds is waited for; a longer one is the caller's to decide."""
+
+
+class TokenStore(Protocol):
+    """Where a token is kept between runs; both calls may fail quietly, which costs one more token request."""
+
+    def load(self) -> str | None:
+        """The stored text, or None."""
+
+    def save(self, text: str) -> None:
+        """Store a text."""
+
+
+class TenantHook(HttpHook):
+    """Reads a tenant's log. One hook serves one task: it counts its requests and holds one session.
+
+    The connection: host = tenant or custom domain, login = client id, password = client secret; extra ``audience`` for
+    a custom domain (``https://TENANT.auth0.com/api/v2/``). TLS, proxies and default headers work as in the http provider.
+
+    :param auth0_conn_id: id of the connection.
+    :param token_store: where the access token is kept between runs, so that polling does not fill the log it reads
+        (each token request is a log event of its own).
+    :param tries: how often a request is made that fails in a way that may pass soon.
+    :param wait_for_limits: wait for a rate limit to lift, however long; without it only for a short while.
+    """
+
+    conn_name_attr = "auth0_conn_id"
+    default_conn_name = "auth0_default"
+    hook_name = "Auth0 tenant"
+
+    def __init__(
+        self,
+        auth0_conn_id: str = default_conn_name,
+        token_store: TokenStore | None = None,
+        *,
+        tries: int = TRIES,
+        wait_for_limits: bool = False,
+    ) -> None:
+        super().__init__(method="GET", http_conn_id=auth0_conn_id)
+        self._tries = tries
+        self._limit: tuple[int | None, float] = (None, 0.0)
+        self.api_requests = 0
+        self.token_requests = 0
+        self._store, self._wait_for_limits = token_store, wait_for_limits
+        self._session: requests.Session | None = None
+        self._token: str | None = None
+        self._client: dict[str, str] = {}
+
+    def pages(self, start: Position) -> Iterator[list[LogEvent]]:
+        """The events after ``start.log_id``, ascending by log id, a page at a time, to the end of the log.
+
+        :raises WebhookRouteError: one of the Tenant errors; the pages before it are good.
+        """
+        last = start
+        while True:
+            page, cursor = self._get_page({"from": str(last.log_id), "take": str(PAGE_SIZE)}, last)
+            if not page:
+                return
+            yield page
+            # The next link leads to just this place; taking it from the page itself can skip nothing.
+            present, last = last, page[-1].position
+            if cursor is not None and cursor == present.log_id:
+                raise TenantAnswerError(
+                    f"the tenant's cursor does not move: its page after {present.log_id} holds events, but its next link "
+                    "leads to the same place"
+                )
+
+    def page_after(self, place: Position) -> list[LogEvent]:
+        """One page of the events after ``place.log_id``, ascending by log id.
+
+        :raises WebhookRouteError: one of the Tenant errors.
+        """
+        return self._get_page({"from": str(place.log_id), "take": str(PAGE_SIZE)}, place)[0]
+
+    def newest(self) -> LogEvent | None:
+        """The event with the latest date; None where the log is empty.
+
+        :raises WebhookRouteError: one of the Tenant errors.
+        """
+        parameters = {"sort": "date:-1", "per_page": "1", "page": "0"}
+        events, _ = self._get_page(parameters, Position(None, None), check_dates)
+        return events[0] if events else None
+
+    def seconds_to_more_requests(self) -> float:
+        """How long to wait before the next request so that others are left some; 0 while the rate limit is not nearly used up."""
+        remaining, reset = self._limit
+        return max(0.0, reset - time.time()) if remaining is not None and remaining <= FEW_REQUESTS else 0.0
+
+    def close(self) -> None:
+        """Let go of the connections; the next request opens new ones, with the connection's settings read anew."""
+        if self._session:
+            self._session.close()
+        self._session = self._token = None
+
+    def search(self, since: str, until: str | None = None, page: int = 0) -> list[LogEvent]:
+        """A page of the events whose ``date`` is in [since, until), by date.
+
+        Search mode, as documented: a search sees at most 1,000 events, so page 9 is the last.
+
+        :param since: ISO 8601, as ``until``; without ``until`` there is no end.
+        :raises WebhookRouteError: one of the Tenant errors.
+        """
+        span = f"[{since} TO {until}}}" if until else f"[{since} TO *]"
+        parameters = {"q": f"date:{span}", "sort": "date:1", "per_page": str(PAGE_SIZE), "page": str(page)}
+        events, _ = self._get_page(parameters, Position(None, since), check_dates)
+        return events
+
+    def has(self, log_id: str) -> bool:
+        """Whether an event is (still) in the log: ``GET /api/v2/logs/{id}`` answers 404 for one that is not.
+
+        :raises WebhookRouteError: one of the Tenant errors, for any other refusal, too.
+        """
+        try:
+            self._patiently(lambda: self._send_with_token(f"{LOGS}/{log_id}"))
+        except TenantRefusedError as error:
+            if error.status == 404:
+                return False
+            raise
+        return True
+
+    @classmethod
+    def get_connection(cls, conn_id: str) -> Connection:
+        """The connection; see :func:`auth0_webhooks.connections.get_connection` for what it raises."""
+        return get_connection(conn_id)
+
+    def get_conn(self, headers: dict[Any, Any] | None = None, extra_options: dict[str, Any] | None = None) -> requests.Session:
+        """The http provider's session for this connection, without Basic auth and without our own extras as headers.
+
+        :raises SettingError: naming the connection and the field that is missing.
+        """
+        connection = self.get_connection(self.http_conn_id)
+        url = base_url(connection)
+        for name, value in (("login (the client id)", connection.login), ("password (the client secret)", connection.password)):
+            if not value:
+                raise SettingError(f"connection {connection.conn_id!r} has no {name}: {how_to_set(connection.conn_id)}")
+        mask_secret(connection.password)
+        extra = connection.extra_dejson
+        session = super().get_conn(headers, extra_options)
+        session.headers.pop("audience", None)
+        self.base_url = url.rstrip("/")
+        self._client = {
+            "grant_type": "client_credentials",
+            "client_id": str(connection.login),
+            "client_secret": str(connection.password),
+            "audience": str(extra.get("audience") or f"{self.base_url}/api/v2/"),
+        }
+        # A callable, not None: without one requests takes credentials from ~/.netrc and overwrites the header.
+        session.auth = self._authorize
+        return session
+
+    def _configure_session_from_auth(self, session: requests.Session, connection: Connection) -> requests.Session:
+        del connection  # its client secret is no Basic password
+        return session
+
+    def _authorize(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if self._token:
+            request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+    def _get_page(
+        self,
+        parameters: dict[str, str],
+        previous: Position,
+        check: Callable[[list[LogEvent], Position], None] | None = None,
+    ) -> tuple[list[LogEvent], str | None]:
+        """One page of the log and the ``from`` of its next link; tries again what may pass."""
+
+        def once() -> tuple[list[LogEvent], str | None]:
+            response = self._send_with_token(LOGS, parameters)
+            try:
+                events = parse_page(response.content.decode("utf-8"), previous=previous)
+            except UnicodeDecodeError:
+                raise TenantAnswerError("the tenant's answer is not UTF-8") from None
+            (check or check_order)(events, previous)
+            return events, next_from(response)
+
+        return self._patiently(once)
+
+    def _patiently(self, once: Callable[[], T]) -> T:
+        """Try again what may pass soon; with ``wait_for_limits`` wait for a used-up rate limit, however long that is."""
+
+        def say(state: RetryCallState) -> None:
+            self.log.warning("%s; trying again", state.outcome and state.outcome.exception())
+
+        soon = Retrying(
+            retry=retry_if_exception(_may_pass), stop=stop_after_attempt(self._tries), wait=_wait, before_sleep=say, reraise=True
+        )
+        if not self._wait_for_limits:
+            return soon(once)
+        limited = retry_if_exception_type(TenantRateLimitedError)
+        return Retrying(retry=limited, wait=_wait, before_sleep=say, reraise=True)(lambda: soon(once))
+
+    def _send_with_token(self, path: str, parameters: dict[str, str] | None = None) -> requests.Response:
+        session = self._session = self._session or self.get_conn()
+        asked_before = self.token_requests
+        self._token = self._token or self._stored_token() or self._new_token(session)
+        response = self._send(session, "GET", path, params=parameters)
+        if response.status_code in {401, 403} and self.token_requests == asked_before:
+            # Revoked, expired early, of a rotated signing key, or given before its scope was: one new token, then it is
+            # the credentials.
+            self._token = self._new_token(session)
+            response = self._send(session, "GET", path, params=parameters)
+        if response.status_code in (401, 403):
+            raise TenantDeniedError(
+                f"Auth0 refuses to show the log of {self._host}: {self._reason(response)}. The application of connection "
+                f"{self.http_conn_id!r} needs the scope read:logs of the Auth0 Management API (Applications > APIs > Auth0 "
+                "Management API > Machine to Machine Applications), and a custom domain needs 'audience' in the extra"
+            )
+        if not response.ok:
+            raise TenantRefusedError(
+                f"Auth0 refuses the request for the log of {self._host}: {self._reason(response)}", status=response.status_code
+            )
+        return response
+
+    def _send(self, session: requests.Session, method: str, path: str, **arguments: Any) -> requests.Response:
+        self.api_requests += method == "GET"
+        try:
+            response = session.request(method, self.base_url + path, timeout=TIMEOUT, allow_redirects=False, **arguments)
+        except requests.exceptions.RequestException as error:
+            raise TenantUnavailableError(f"no answer from Auth0 at {self._host}: {in_words(error)}") from None
+        self._limit = rate_limit(response)
+        if response.status_code == 429:
+            wait = rate_limit_wait(response)
+            raise TenantRateLimitedError(f"the rate limit of {self._host} is used up; it lifts in {wait:.0f} s", retry_after=wait)
+        if response.status_code >= 500:
+            raise TenantUnavailableError(f"Auth0 at {self._host} answers {response.status_code}")
+        if 300 <= response.status_code < 400:
+            raise SettingError(
+                f"{self._host} answers with a redirect ({response.status_code}), as no Auth0 tenant does: "
+                f"connection {self.http_conn_id!r}: {how_to_set(self.http_conn_id)}"
+            )
+        return response
+
+    @property
+    def _host(self) -> str:
+        return urlsplit(self.base_url).netloc
+
+    def _new_token(self, session: requests.Session) -> str:
+        self._token = None
+        self.token_requests += 1
+        response = self._send(session, "POST", "/oauth/token", json=self._client)
+        if not response.ok:
+            raise TenantDeniedError(
+                f"Auth0 gives no token to the application of connection {self.http_conn_id!r}: {self._reason(response)}. "
+                f"Check host, login (client id), password (client secret) and audience: {how_to_set(self.http_conn_id)}"
+            )
+        try:
+            answer = response.json()
+            token, life = answer["access_token"], float(answer.get("expires_in", 0))
+        except (ValueError, TypeError, KeyError):
+            raise TenantAnswerError(f"the token endpoint of {self._host} answers without a token") from None
+        mask_secret(token)
+        if self._store:
+            # Renewed early: a token must not run out between two pages of the same run.
+            good_until = time.time() + life - min(300.0, life / 10)
+            self._store.save(self._cipher().encrypt(json.dumps([token, good_until]).encode()).decode())
+        return str(token)
+
+    def _stored_token(self) -> str | None:
+        stored = self._store.load() if self._store else None
+        try:
+            token, good_until = json.loads(self._cipher().decrypt(stored or ""))
+        except (InvalidToken, ValueError):
+            return None
+        mask_secret(token)
+        return str(token) if good_until > time.time() else None
+
+    def _cipher(self) -> Fernet:
+        """Encrypts the kept token, whether or not Airflow has a Fernet key of its own.
+
+        The key comes from the connection: a token that was given to another client, or before the secret was rotated,
+        cannot be read any more and so is asked for anew.
+        """
+        identity = "\n".join([self.base_url, *self._client.values()])
+        return Fernet(base64.urlsafe_b64encode(hashlib.sha256(identity.encode()).digest()))
+
+    def _reason(self, response: requests.Response) -> str:
+        """Status and Auth0's own words; no more than that of the body, and never the secret."""
+        try:
+            answer = response.json()
+            words = answer.get("error_description") or answer.get("message") or answer.get("error") or ""
+        except (ValueError, AttributeError):
+            words = ""
+        words = str(words)[:200].replace(self._client["client_secret"], "***")
+        return f"{response.status_code} {words or response.reason}".strip()
+
+
+def _may_pass(error: BaseException) -> bool:
+    if isinstance(error, TenantRateLimitedError):
+        return (error.retry_after or 0.0) <= SHORT_WAIT
+    return isinstance(error, TenantUnavailableError | TenantAnswerError)
+
+
+_back_off = wait_random_exponential(multiplier=0.5, max=8)
+
+
+def _wait(state: RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    return max(_back_off(state), getattr(error, "retry_after", None) or 0.0)

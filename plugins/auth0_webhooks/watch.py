@@ -1,0 +1,172 @@
+"""The watch: starts a live run as soon as the tenant's log has an event that the route wants.
+
+It runs in Airflow's triggerer and only ever wakes runs, so nothing can be lost by it: whatever it misses, the clock's
+next run reads. Routes on one tenant share one look.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Hashable, Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from airflow.triggers.base import BaseEventTrigger, TriggerEvent
+
+from auth0_webhooks.checkpoint import parse_checkpoint
+from auth0_webhooks.errors import TenantRefusedError, WebhookRouteError
+from auth0_webhooks.events import Position, log_id_order
+from auth0_webhooks.filters import Selection
+
+if TYPE_CHECKING:
+    from auth0_webhooks.tenant import TenantHook
+
+log = logging.getLogger(__name__)
+
+FULL_PAGE = 100
+LONGEST_PAUSE = 60.0
+"""Seconds between looks at the most, while the tenant does not answer or its rate limit is nearly used up."""
+
+
+class Seen(NamedTuple):
+    """What one look found: the log types of the new events, or ``many`` of them, whose types were not all read."""
+
+    types: frozenset[str] = frozenset()
+    many: bool = False
+
+
+class Look:
+    """One look after the other at a tenant's log; blocking. Its cursor is in memory only.
+
+    :param checkpoints: the Variables of the routes that share this look: the first look begins at the earliest of them.
+    """
+
+    def __init__(self, hook: TenantHook, checkpoints: Iterable[str]) -> None:
+        self._hook, self._checkpoints = hook, tuple(checkpoints)
+        self._cursor: str | None = None
+        self._began = False
+
+    def __call__(self) -> Seen | None:
+        """Look once, at the cost of one request; None when there is nothing new.
+
+        :raises WebhookRouteError: one of the Tenant errors, or of the errors of what Airflow holds.
+        """
+        if self._cursor is None:
+            self._cursor = None if self._began else self._earliest_checkpoint()
+        if self._cursor is None:
+            return self._from_the_newest()
+        try:
+            page = self._hook.page_after(Position(self._cursor, None))
+        except TenantRefusedError:
+            # As for a cursor that expired: the run that is woken finds out what it is.
+            return self._skip_to_the_newest()
+        if len(page) >= FULL_PAGE:
+            # A backlog is the runs' to read; the watch goes on from its end.
+            return self._skip_to_the_newest()
+        if page:
+            self._cursor = page[-1].log_id
+        return Seen(frozenset(event.type for event in page)) if page else None
+
+    def _skip_to_the_newest(self) -> Seen:
+        self._cursor, self._began = None, False
+        self._from_the_newest()
+        return Seen(many=True)
+
+    def _from_the_newest(self) -> Seen | None:
+        newest = self._hook.newest()
+        woke, self._began = self._began, True
+        if newest is None:
+            return None
+        self._cursor = newest.log_id
+        # The log was empty at the look before.
+        return Seen(many=True) if woke else None
+
+    def _earliest_checkpoint(self) -> str | None:
+        from auth0_webhooks.variables import read_variable
+
+        texts = [(key, read_variable(key)) for key in self._checkpoints]
+        places = [parse_checkpoint(text, key=key).position.log_id for key, text in texts if text]
+        return min((place for place in places if place), key=log_id_order, default=None)
+
+
+class LogWatch(BaseEventTrigger):
+    """Fires when there are new events that its route wants, at most once a look.
+
+    :param seconds: between looks.
+    :param log_level: with ``log_types`` and ``exclude_types`` the route's filter.
+    :param checkpoints: the checkpoint Variables of all routes that watch this tenant at this pace.
+    """
+
+    def __init__(
+        self,
+        *,
+        route: str,
+        auth0_conn_id: str,
+        seconds: float,
+        log_level: int,
+        log_types: list[str],
+        exclude_types: list[str],
+        checkpoints: list[str],
+    ) -> None:
+        super().__init__()
+        self._kwargs: dict[str, Any] = {
+            "route": route,
+            "auth0_conn_id": auth0_conn_id,
+            "seconds": seconds,
+            "log_level": log_level,
+            "log_types": log_types,
+            "exclude_types": exclude_types,
+            "checkpoints": checkpoints,
+        }
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """For the triggerer, which builds the watch from it."""
+        return f"{__name__}.{type(self).__name__}", self._kwargs
+
+    def shared_stream_key(self) -> Hashable:
+        """Routes on one tenant, looking at the same pace, share one look."""
+        return ("auth0-log", *(self._kwargs[key] for key in ("auth0_conn_id", "seconds")), *self._kwargs["checkpoints"])
+
+    @classmethod
+    async def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncIterator[Seen]:
+        """Look for as long as there is a route that watches. Whatever goes wrong slows it down, nothing ends it."""
+        from auth0_webhooks.tenant import TenantHook
+        from auth0_webhooks.variables import TokenVariable
+
+        conn_id, seconds, failed = kwargs["auth0_conn_id"], float(kwargs["seconds"]), 0
+        hook = TenantHook(conn_id, TokenVariable(conn_id), tries=1)
+        look = Look(hook, kwargs["checkpoints"])
+        while True:
+            pause = max(seconds, min(hook.seconds_to_more_requests(), LONGEST_PAUSE))
+            try:
+                seen = await asyncio.to_thread(look)
+                failed = 0
+            except Exception as error:  # noqa: BLE001 - the watch survives anything
+                failed += 1
+                said = error if isinstance(error, WebhookRouteError) else type(error).__name__
+                asked = getattr(error, "retry_after", None) or 0.0
+                pause = min(max(seconds * 2**failed, asked), LONGEST_PAUSE)
+                log.warning("the watch on %s: %s; looking again in %.0f s", conn_id, said, pause)
+                hook.close()
+            else:
+                if seen:
+                    yield seen
+            await asyncio.sleep(pause)
+
+    async def filter_shared_stream(self, shared_stream: AsyncIterator[Seen]) -> AsyncIterator[TriggerEvent]:
+        """Fire for what the route wants, unless its last live run failed or it is held: then the clock tries again."""
+        from auth0_webhooks.health import Health
+
+        kwargs = self._kwargs
+        selection = Selection(kwargs["log_level"], frozenset(kwargs["log_types"]), frozenset(kwargs["exclude_types"]))
+        async for seen in shared_stream:
+            if not seen.many and all(selection.reason_to_drop(log_type) for log_type in seen.types):
+                continue
+            if await asyncio.to_thread(Health(kwargs["route"]).is_bad):
+                continue
+            yield TriggerEvent({"route": kwargs["route"]})
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """The same where the triggerer shares nothing."""
+        async for event in self.filter_shared_stream(type(self).open_shared_stream(self._kwargs)):
+            yield event

@@ -1,0 +1,65 @@
+"""Shared fixtures. Airflow reads its settings when it is first imported, so they are set here, before any test is."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parent.parent
+_home = tempfile.TemporaryDirectory(prefix="auth0-webhooks-tests-", ignore_cleanup_errors=True)
+
+for _key in [key for key in os.environ if key.startswith("AIRFLOW")]:
+    del os.environ[_key]
+os.environ.update(
+    AIRFLOW_HOME=_home.name,
+    AIRFLOW__CORE__DAGS_FOLDER=f"{_home.name}/dags",
+    AIRFLOW__CORE__PLUGINS_FOLDER=str(PROJECT / "plugins"),
+    AIRFLOW__CORE__LOAD_EXAMPLES="False",
+    # test_postgres.py runs the tests of whole runs once more on another database.
+    AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=os.environ.get("TEST_DATABASE_URL", f"sqlite:///{_home.name}/airflow.db"),
+)
+
+from demo.receiver import Receiver
+from demo.tenant import CLIENT_ID, CLIENT_SECRET, Tenant
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """A webhook over real HTTP."""
+    with Receiver().running() as running:
+        yield running
+
+
+@pytest.fixture
+def tenant() -> Iterator[Tenant]:
+    """A simulated Auth0 tenant over real HTTP, its log empty."""
+    with Tenant().running() as running:
+        yield running
+
+
+@pytest.fixture
+def connections(tenant: Tenant, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The two connections of the shipped route, pointing at the simulated tenant and the receiver."""
+    set_connection(monkeypatch, "auth0_default", host=tenant.url, login=CLIENT_ID, password=CLIENT_SECRET)
+    set_connection(monkeypatch, "webhook_default", host=f"{receiver.url}/hooks/auth0")
+
+
+def set_connection(monkeypatch: pytest.MonkeyPatch, conn_id: str, **fields: object) -> None:
+    """Define a connection the way an operator does by environment."""
+    monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps({"conn_type": "http", **fields}))
+
+
+@pytest.fixture(scope="session")
+def airflow_home() -> Path:
+    """A real Airflow database, made once a session, and a DAG folder whose routes file a test writes."""
+    shutil.copytree(PROJECT / "dags", Path(_home.name) / "dags", ignore=shutil.ignore_patterns("__pycache__", "*.yaml"))
+    subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=True, capture_output=True, timeout=300)
+    return Path(_home.name)

@@ -1,0 +1,361 @@
+"""Delivery over real HTTP."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+from aiohttp import ClientTimeout
+
+from auth0_webhooks import delivery as delivery_module
+from auth0_webhooks import endpoint as endpoint_module
+from auth0_webhooks.checkpoint import Checkpoint
+from auth0_webhooks.errors import (
+    AirflowUnavailableError,
+    DeliveryStoppedError,
+    EndpointHeldError,
+    EndpointUnavailableError,
+    EndpointWrongError,
+    EventRefusedError,
+)
+from auth0_webhooks.events import Position
+from auth0_webhooks.progress import State
+from tests.factory import START, Keeper, delivery, events, log_id, one_batch, wait_for
+
+
+@pytest.fixture(autouse=True)
+def _short_waits(monkeypatch):
+    monkeypatch.setattr(delivery_module, "RETRY_SECONDS", 1.0)
+    monkeypatch.setattr(delivery_module, "FIRST_BACK_OFF", 0.02)
+
+
+def test_every_event_arrives_once_as_it_was_sent_and_the_checkpoint_ends_at_the_end(receiver):
+    made, keeper = events(500), Keeper()
+    delivery(receiver.url, keeper, made).run(lambda: [one_batch(made[:200]), one_batch(made[200:])])
+    assert sorted(receiver.accepted) == [event.log_id for event in made]
+    assert {post.body for post in receiver.posts} == {event.body for event in made}
+    assert receiver.problems == []
+    assert keeper.stored == Checkpoint(made[-1].position)
+
+
+def test_no_more_calls_than_asked_are_under_way_over_as_many_kept_connections(receiver):
+    receiver.behave = lambda _post: ("slow", 0.02)
+    made = events(60)
+    delivery(receiver.url, Keeper(), made, concurrent_calls=7).run(lambda: [one_batch(made)])
+    assert receiver.most_at_once == 7
+    assert len(receiver.connections) == 7
+
+
+def test_one_call_at_a_time_keeps_the_order_of_the_log(receiver):
+    answers = iter([200, 503, 503, 200, "reset"])
+    receiver.behave = lambda _post: next(answers, 200)
+    made = events(30)
+    delivery(receiver.url, Keeper(), made, concurrent_calls=1).run(lambda: [one_batch(made)])
+    assert receiver.accepted == [event.log_id for event in made]
+
+
+@pytest.mark.parametrize("answer", [500, 502, 503, 504, 408, 425, 429, "reset", (429, {"Retry-After": "0"})])
+def test_what_is_not_taken_for_now_is_tried_again_and_nothing_else_is_repeated(receiver, answer):
+    refusals = iter([answer] * 3)
+    receiver.behave = lambda post: next(refusals, 200) if post.log_id == log_id(20) else 200
+    made, keeper = events(40), Keeper()
+    running = delivery(receiver.url, keeper, made)
+    running.run(lambda: [one_batch(made)])
+    assert sorted(receiver.accepted) == [event.log_id for event in made]
+    assert running.figures.retried == 3
+    assert keeper.stored == Checkpoint(made[-1].position)
+
+
+@pytest.mark.parametrize("calls", [1, 5])
+@pytest.mark.parametrize("answer", [301, 302, 401, 403, 404, 405])
+def test_a_wrong_endpoint_stops_at_once_and_says_what_to_mend(receiver, answer, calls):
+    receiver.behave = lambda post: answer if post.log_id >= log_id(21) else 200
+    made, keeper = events(60), Keeper()
+    with pytest.raises(EndpointWrongError, match=f"{answer} .*until its address or credentials are mended") as caught:
+        delivery(receiver.url, keeper, made, concurrent_calls=calls).run(lambda: [one_batch(made)])
+    assert not caught.value.retry
+    assert keeper.stored.position == made[19].position
+    assert len(receiver.posts) <= 20 + calls
+
+
+@pytest.mark.parametrize("calls", [1, 5])
+def test_after_a_failure_the_next_run_sends_only_what_is_missing(receiver, calls):
+    broken = {log_id(30)}
+    receiver.behave = lambda post: 422 if post.log_id in broken else 200
+    made, keeper = events(100), Keeper()
+    failing = delivery(receiver.url, keeper, made, concurrent_calls=calls)
+    with pytest.raises(EventRefusedError, match=f"refuses event {log_id(30)} .*422"):
+        failing.run(lambda: [one_batch(made)])
+    assert failing.progress.counts()[State.REFUSED] == 1
+    assert keeper.stored.position == made[28].position
+    broken.clear()
+    again = delivery(receiver.url, keeper, made, concurrent_calls=calls)
+    again.run(lambda: [one_batch(made)])
+    assert sorted(receiver.accepted) == [event.log_id for event in made]
+    counts = again.progress.counts()
+    assert counts[State.DELIVERED_NOW] + counts[State.DELIVERED_BEFORE] == 100
+    assert keeper.stored == Checkpoint(made[-1].position)
+
+
+def test_an_endpoint_that_stays_away_fails_the_task_after_its_time_and_names_the_answer(receiver):
+    receiver.behave = lambda _post: 503
+    made, keeper = events(10), Keeper()
+    with pytest.raises(EndpointUnavailableError, match="503 Service Unavailable") as caught:
+        delivery(receiver.url, keeper, made).run(lambda: [one_batch(made)])
+    assert caught.value.retry
+    assert keeper.stored in (None, Checkpoint(START))
+
+
+def test_a_503_pauses_the_whole_run_not_one_request(receiver):
+    refused = []
+
+    def behave(post):
+        if post.log_id == log_id(10) and not refused:
+            refused.append(time.time())
+            return 503, {"Retry-After": "1"}
+        return 200
+
+    receiver.behave = behave
+    made = events(400)
+    delivery_module.RETRY_SECONDS = 10.0
+    delivery(receiver.url, Keeper(), made, concurrent_calls=5).run(lambda: [one_batch(made)])
+    within = [post for post in receiver.posts if refused[0] + 0.3 < post.at < refused[0] + 0.9]
+    assert within == []
+    assert sorted(receiver.accepted) == [event.log_id for event in made]
+
+
+def test_a_time_out_that_outlasts_the_time_for_tries_is_no_hold(receiver, monkeypatch):
+    monkeypatch.setattr(endpoint_module, "TIMEOUT", ClientTimeout(total=0.3))
+    monkeypatch.setattr(delivery_module, "RETRY_SECONDS", 0.1)
+    receiver.behave = lambda _post: "hang"
+    made, keeper = events(3), Keeper()
+    with pytest.raises(EndpointUnavailableError, match="no answer within"):
+        delivery(receiver.url, keeper, made).run(lambda: [one_batch(made)])
+    assert keeper.stored is None or keeper.stored.hold is None
+
+
+@pytest.mark.parametrize(("answer", "least"), [((503, {"Retry-After": "600"}), 590), (410, 3590)])
+def test_an_endpoint_that_asks_for_a_long_pause_is_held(receiver, answer, least):
+    receiver.behave = lambda post: answer if post.log_id == log_id(5) else 200
+    made, keeper = events(20), Keeper()
+    with pytest.raises(EndpointHeldError, match="held until") as caught:
+        delivery(receiver.url, keeper, made, concurrent_calls=1).run(lambda: [one_batch(made)])
+    assert not caught.value.retry
+    assert keeper.stored.hold.until.timestamp() - time.time() > least
+    assert keeper.stored.position == made[3].position
+    posts = len(receiver.posts)
+    held = delivery(receiver.url, keeper, made)
+    held.run(lambda: [one_batch(made)])
+    assert held.figures.held
+    assert len(receiver.posts) == posts
+
+
+def test_a_hold_is_kept_although_something_else_went_wrong_first(receiver):
+    answers = {log_id(1): (404, 0.0), log_id(2): (410, 0.3)}
+    receiver.delay = lambda post: answers.get(post.log_id, (200, 0.0))[1]
+    receiver.behave = lambda post: answers.get(post.log_id, (200, 0.0))[0]
+    made, keeper = events(5), Keeper()
+    with pytest.raises(EndpointWrongError):
+        delivery(receiver.url, keeper, made).run(lambda: [one_batch(made)])
+    assert keeper.stored.hold
+    assert keeper.stored.acknowledged == (log_id(3), log_id(4), log_id(5))
+
+
+def test_a_rewind_that_comes_with_a_failure_does_not_start_the_run_anew(receiver):
+    keeper = Keeper(Checkpoint(START))
+    receiver.behave = lambda post: 401 if post.log_id >= log_id(101) else 200
+    # The last save, after the failure, finds that someone has moved the checkpoint.
+    keeper.before_save = lambda _: (
+        setattr(keeper, "stored", Checkpoint(Position(log_id(50), None))) if refused(receiver) else None
+    )
+    made = events(200)
+    with pytest.raises(EndpointWrongError):
+        delivery(receiver.url, keeper, made).run(lambda: [one_batch(made)])
+    assert receiver.repeats == 0
+    assert keeper.stored == Checkpoint(Position(log_id(50), None))
+
+
+def refused(receiver):
+    return any(post.answer == 401 for post in receiver.posts)
+
+
+def test_a_run_that_is_told_to_end_before_it_begins_sends_nothing(receiver):
+    made = events(5)
+    running = delivery(receiver.url, Keeper(), made)
+    running.stop("told to")
+    with pytest.raises(DeliveryStoppedError):
+        running.run(lambda: [one_batch(made)])
+    assert receiver.posts == []
+    running.stop("again, after its end")
+
+
+def test_an_odd_retry_after_on_an_acknowledgement_takes_nothing_back(receiver):
+    receiver.behave = lambda _post: (200, {"Retry-After": "Mon, 01 Jan 99999999999999999999 00:00:00 GMT"})
+    made = events(5)
+    delivery(receiver.url, Keeper(), made).run(lambda: [one_batch(made)])
+    assert receiver.repeats == 0
+    assert len(receiver.accepted) == 5
+
+
+def test_nothing_listening_and_an_unknown_name_count_as_no_answer():
+    for url in ("http://127.0.0.1:9", "http://no-such-host.invalid"):
+        made = events(3)
+        with pytest.raises(EndpointUnavailableError, match="no answer: (cannot connect|the endpoint's name does not resolve)"):
+            delivery(url, Keeper(), made).run(lambda made=made: [one_batch(made)])
+
+
+def test_half_an_answer_with_2xx_is_an_acknowledgement(receiver):
+    receiver.behave = lambda post: "half" if post.log_id == log_id(2) else 200
+    made = events(5)
+    delivery(receiver.url, Keeper(), made).run(lambda: [one_batch(made)])
+    assert sorted(receiver.accepted) == [event.log_id for event in made]
+
+
+def test_no_post_starts_once_saving_fails_and_at_most_the_bound_is_repeated(receiver):
+    keeper = Keeper()
+
+    def fail(_checkpoint):
+        if len(receiver.posts) > 300:
+            raise AirflowUnavailableError("database is locked")
+
+    keeper.before_save = fail
+    made = events(1000)
+    with pytest.raises(AirflowUnavailableError):
+        delivery(receiver.url, keeper, made).run(lambda: [one_batch(made)])
+    assert len(receiver.accepted) - len([e for e in made if e.log_id <= keeper.stored.position.log_id]) <= 105
+    keeper.before_save = lambda _checkpoint: None
+    delivery(receiver.url, keeper, made).run(lambda: [one_batch(made)])
+    assert set(receiver.accepted) == {event.log_id for event in made}
+    assert receiver.repeats <= 105
+
+
+def test_the_checkpoint_is_saved_while_one_event_takes_long(receiver):
+    keeper = Keeper()
+    released = threading.Event()
+
+    def behave(post):
+        return ("slow", 1.5) if post.log_id == log_id(1) else 200
+
+    receiver.behave = behave
+    made = events(50)
+    thread = threading.Thread(
+        target=lambda: (delivery(receiver.url, keeper, made).run(lambda: [one_batch(made)]), released.set())
+    )
+    thread.start()
+    wait_for(lambda: keeper.stored and len(keeper.stored.acknowledged) == 49)
+    assert keeper.stored.position == START
+    thread.join(10)
+    assert keeper.stored == Checkpoint(made[-1].position)
+
+
+def test_a_rewind_before_the_runs_start_stops_it_and_stays(receiver):
+    keeper = Keeper(Checkpoint(Position(log_id(100), "2026-11-22T10:00:00.000Z", seen=True)))
+    rewound = Checkpoint(Position(log_id(5), None))
+
+    def move(_checkpoint):
+        if len(receiver.posts) > 100:
+            keeper.stored = rewound
+
+    keeper.before_save = move
+    made = events(1000, first=101)
+    running = delivery(receiver.url, keeper, made, start=keeper.stored.position)
+    running.run(lambda: [one_batch(made)])
+    assert running.figures.moved_by_hand
+    assert keeper.stored == rewound
+    assert len(receiver.posts) < 1000
+
+
+def test_a_checkpoint_deleted_while_the_run_works_stops_it(receiver):
+    keeper = Keeper(Checkpoint(START))
+    keeper.before_save = lambda _checkpoint: setattr(keeper, "stored", None)
+    made = events(500)
+    running = delivery(receiver.url, keeper, made)
+    running.run(lambda: [one_batch(made)])
+    assert running.figures.moved_by_hand
+    assert keeper.stored is None
+
+
+def test_a_place_within_the_run_is_gone_on_from(receiver):
+    keeper = Keeper(Checkpoint(START))
+    moved = []
+
+    def move(_checkpoint):
+        if len(receiver.posts) > 200 and not moved:
+            moved.append(keeper.stored)
+            keeper.stored = Checkpoint(Position(log_id(950), None))
+
+    keeper.before_save = move
+    made = events(1000)
+    running = delivery(receiver.url, keeper, made)
+    running.run(lambda: [one_batch(made)])
+    assert keeper.stored == Checkpoint(made[-1].position)
+    assert receiver.accepted[-1] == log_id(1000)
+    assert len(receiver.accepted) < 900
+    assert running.progress.counts().total() == 1000
+
+
+def test_a_place_past_the_runs_end_leaves_nothing_to_do(receiver):
+    keeper = Keeper(Checkpoint(Position(log_id(2000), None)))
+    made = events(100)
+    running = delivery(receiver.url, keeper, made)
+    running.run(lambda: [one_batch(made)])
+    assert receiver.posts == []
+    assert running.progress.counts()[State.DELIVERED_BEFORE] == 100
+    assert keeper.stored == Checkpoint(Position(log_id(2000), None))
+
+
+def test_a_run_that_is_told_to_end_awaits_what_is_under_way_and_saves_it(receiver):
+    receiver.behave = lambda post: ("slow", 0.5) if post.log_id > log_id(50) else 200
+    made, keeper = events(100), Keeper()
+    running = delivery(receiver.url, keeper, made)
+    caught: list[BaseException] = []
+
+    def run():
+        try:
+            running.run(lambda: [one_batch(made)])
+        except DeliveryStoppedError as error:
+            caught.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    wait_for(lambda: len(receiver.posts) > 52)
+    running.stop("told to")
+    thread.join(5)
+    assert caught
+    done = {event.log_id for event in made if event.log_id <= keeper.stored.position.log_id} | set(keeper.stored.acknowledged)
+    assert done == set(receiver.accepted)
+
+
+def test_a_run_that_is_told_to_end_does_not_wait_for_an_answer_that_never_comes(receiver, monkeypatch):
+    monkeypatch.setattr(delivery_module, "KILL_GRACE", 0.2)
+    receiver.behave = lambda post: "hang" if post.log_id > log_id(10) else 200
+    made, keeper = events(20), Keeper()
+    running = delivery(receiver.url, keeper, made)
+    thread = threading.Thread(target=lambda: pytest.raises(DeliveryStoppedError, running.run, lambda: [one_batch(made)]))
+    thread.start()
+    wait_for(lambda: len(receiver.posts) == 15)
+    running.stop("told to")
+    thread.join(5)
+    assert not thread.is_alive()
+    assert keeper.stored == Checkpoint(made[9].position)
+
+
+def test_a_failure_in_one_batch_leaves_the_next_unopened(receiver):
+    receiver.behave = lambda post: 401 if post.log_id == log_id(10) else 200
+    made, asked = events(40), []
+
+    def batches():
+        for at in (0, 20):
+            asked.append(at)
+            yield one_batch(made[at : at + 20])
+
+    with pytest.raises(EndpointWrongError):
+        delivery(receiver.url, Keeper(), made).run(batches)
+    assert asked == [0]
+
+
+def test_a_run_that_read_nothing_saves_where_it_would_begin():
+    keeper = Keeper()
+    delivery("http://127.0.0.1:9", keeper, events(1), end=START).run(list)
+    assert keeper.stored == Checkpoint(START)
