@@ -97,6 +97,7 @@ def make(route="r", seconds=1.0, **settings):
             "log_level": 0,
             "log_types": [],
             "exclude_types": ["sapi"],
+            "checkpoint": "r_checkpoint",
             "checkpoints": ["a_checkpoint"],
             **settings,
         }
@@ -130,6 +131,29 @@ def test_a_route_whose_last_live_run_failed_or_is_held_is_left_to_the_clock(stor
     assert fired([Seen(many=True)] * 3, route="other") == 3
     del stored["r_health"]
     assert fired([Seen(many=True)]) == 1
+
+
+def test_a_route_is_woken_again_until_it_has_read_what_it_wants(stored, monkeypatch):
+    monkeypatch.setattr(watch, "REMIND_SECONDS", 0.0)
+    stored["r_checkpoint"] = "5"
+    wanted, nothing = Seen(frozenset({"f"}), upto="7"), Seen(upto="7")
+    assert fired([wanted, nothing, nothing]) == 3
+    stored["r_checkpoint"] = "7"
+    assert fired([wanted, nothing, nothing]) == 1
+    monkeypatch.setattr(watch, "REMIND_SECONDS", 30.0)
+    stored["r_checkpoint"] = "5"
+    assert fired([wanted, nothing, nothing]) == 1
+
+
+def test_a_route_that_joins_a_look_under_way_is_woken_if_it_lies_behind(stored):
+    """As after a pause: the shared look has long been past its backlog."""
+    stored["r_checkpoint"] = "5"
+    assert fired([Seen(upto="7")]) == 1
+    assert fired([Seen(frozenset({"sapi"}), upto="7")]) == 1
+    stored["r_checkpoint"] = "7"
+    assert fired([Seen(upto="7"), Seen(frozenset({"sapi"}), upto="8")]) == 0
+    del stored["r_checkpoint"]
+    assert fired([Seen(upto="7")]) == 0, "where it starts is for its first run to find"
 
 
 def test_routes_on_one_tenant_at_one_pace_share_one_look_and_it_survives_the_triggerer():

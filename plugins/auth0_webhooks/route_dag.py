@@ -95,6 +95,7 @@ def _schedule(route: Route, routes: Iterable[Route]) -> AssetOrTimeSchedule:
             log_level=route.log_level,
             log_types=route.log_types,
             exclude_types=route.exclude_types,
+            checkpoint=route.checkpoint_key,
             checkpoints=sorted(sharing or [route.checkpoint_key]),
         )
         watchers.append(AssetWatcher(name=f"watch {route.name}", trigger=watch))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Hashable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -28,11 +29,19 @@ LONGEST_PAUSE = 60.0
 """Seconds between looks at the most, while the tenant does not answer or its rate limit is nearly used up."""
 
 
+REMIND_SECONDS = 30.0
+"""How often a route that has not read what it wants is woken again: Airflow forgets what it was told while a DAG is paused."""
+
+
 class Seen(NamedTuple):
-    """What one look found: the log types of the new events, or ``many`` of them, whose types were not all read."""
+    """What one look found: the log types of the new events, or ``many`` of them, whose types were not all read.
+
+    ``upto`` is the log id at which the look ended, None on an empty log.
+    """
 
     types: frozenset[str] = frozenset()
     many: bool = False
+    upto: str | None = None
 
 
 class Look:
@@ -43,7 +52,7 @@ class Look:
 
     def __init__(self, hook: TenantHook, checkpoints: Iterable[str]) -> None:
         self._hook, self._checkpoints = hook, tuple(checkpoints)
-        self._cursor: str | None = None
+        self.cursor: str | None = None
         self._began = False
 
     def __call__(self) -> Seen | None:
@@ -51,12 +60,12 @@ class Look:
 
         :raises WebhookRouteError: one of the Tenant errors, or of the errors of what Airflow holds.
         """
-        if self._cursor is None:
-            self._cursor = None if self._began else self._earliest_checkpoint()
-        if self._cursor is None:
+        if self.cursor is None:
+            self.cursor = None if self._began else self._earliest_checkpoint()
+        if self.cursor is None:
             return self._from_the_newest()
         try:
-            page = self._hook.page_after(Position(self._cursor, None))
+            page = self._hook.page_after(Position(self.cursor, None))
         except TenantRefusedError:
             # As for a cursor that expired: the run that is woken finds out what it is.
             return self._skip_to_the_newest()
@@ -64,11 +73,11 @@ class Look:
             # A backlog is the runs' to read; the watch goes on from its end.
             return self._skip_to_the_newest()
         if page:
-            self._cursor = page[-1].log_id
+            self.cursor = page[-1].log_id
         return Seen(frozenset(event.type for event in page)) if page else None
 
     def _skip_to_the_newest(self) -> Seen:
-        self._cursor, self._began = None, False
+        self.cursor, self._began = None, False
         self._from_the_newest()
         return Seen(many=True)
 
@@ -77,22 +86,27 @@ class Look:
         woke, self._began = self._began, True
         if newest is None:
             return None
-        self._cursor = newest.log_id
+        self.cursor = newest.log_id
         # The log was empty at the look before.
         return Seen(many=True) if woke else None
 
     def _earliest_checkpoint(self) -> str | None:
-        from auth0_webhooks.variables import read_variable
-
-        texts = [(key, read_variable(key)) for key in self._checkpoints]
-        places = [parse_checkpoint(text, key=key).position.log_id for key, text in texts if text]
+        places = map(_checkpoint_id, self._checkpoints)
         return min((place for place in places if place), key=log_id_order, default=None)
+
+
+def _checkpoint_id(key: str) -> str | None:
+    from auth0_webhooks.variables import read_variable
+
+    text = read_variable(key)
+    return parse_checkpoint(text, key=key).position.log_id if text else None
 
 
 class LogWatch(BaseEventTrigger):
     """Fires when there are new events that its route wants, at most once a look.
 
     :param seconds: between looks.
+    :param checkpoint: the Variable of the route's own checkpoint.
     :param log_level: with ``log_types`` and ``exclude_types`` the route's filter.
     :param checkpoints: the checkpoint Variables of all routes that watch this tenant at this pace.
     """
@@ -106,6 +120,7 @@ class LogWatch(BaseEventTrigger):
         log_level: int,
         log_types: list[str],
         exclude_types: list[str],
+        checkpoint: str,
         checkpoints: list[str],
     ) -> None:
         super().__init__()
@@ -116,6 +131,7 @@ class LogWatch(BaseEventTrigger):
             "log_level": log_level,
             "log_types": log_types,
             "exclude_types": exclude_types,
+            "checkpoint": checkpoint,
             "checkpoints": checkpoints,
         }
 
@@ -149,22 +165,41 @@ class LogWatch(BaseEventTrigger):
                 log.warning("the watch on %s: %s; looking again in %.0f s", conn_id, said, pause)
                 hook.close()
             else:
-                if seen:
-                    yield seen
+                yield (seen or Seen())._replace(upto=look.cursor)
             await asyncio.sleep(pause)
 
     async def filter_shared_stream(self, shared_stream: AsyncIterator[Seen]) -> AsyncIterator[TriggerEvent]:
-        """Fire for what the route wants, unless its last live run failed or it is held: then the clock tries again."""
+        """Fire for what the route wants, and again while it has not read it; also for what was there before it came.
+
+        A route whose last live run failed, or that is held, is left to the clock.
+        """
         from auth0_webhooks.health import Health
 
         kwargs = self._kwargs
         selection = Selection(kwargs["log_level"], frozenset(kwargs["log_types"]), frozenset(kwargs["exclude_types"]))
+        unread, remind_at, came = None, 0.0, True
         async for seen in shared_stream:
-            if not seen.many and all(selection.reason_to_drop(log_type) for log_type in seen.types):
-                continue
+            wanted = seen.many or not all(selection.reason_to_drop(log_type) for log_type in seen.types)
+            if wanted or came:
+                unread, came = seen.upto, False
+            if not wanted:
+                if unread is None or time.monotonic() < remind_at:
+                    continue
+                if not await asyncio.to_thread(self._is_before, unread):
+                    unread = None
+                    continue
+            remind_at = time.monotonic() + REMIND_SECONDS
             if await asyncio.to_thread(Health(kwargs["route"]).is_bad):
                 continue
             yield TriggerEvent({"route": kwargs["route"]})
+
+    def _is_before(self, place: str) -> bool:
+        """Whether the route's checkpoint lies before a log id; no when that cannot be told."""
+        try:
+            at = _checkpoint_id(self._kwargs["checkpoint"])
+        except WebhookRouteError:
+            return False
+        return at is not None and log_id_order(at) < log_id_order(place)
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """The same where the triggerer shares nothing."""
