@@ -7,6 +7,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, AssetWatcher, CronDataIntervalTimetable, Param
+from airflow.sdk.definitions.param import ParamsDict
 
 from auth0_webhooks.alarm import note_failure, note_success
 from auth0_webhooks.assets import delivered_alias, drain_alias, new_events_asset
@@ -43,7 +44,6 @@ def build_dag(route: Route, routes: Iterable[Route] = ()) -> DAG:
         start_date=datetime(2020, 1, 1, tzinfo=timezone.utc),
         catchup=False,
         max_active_runs=1,
-        params=_params(route),
         default_args={
             "retries": RETRIES,
             "retry_delay": RETRY_DELAY,
@@ -78,6 +78,8 @@ def build_dag(route: Route, routes: Iterable[Route] = ()) -> DAG:
             **common,
         )
         fetch >> select >> deliver
+    # Only now: Airflow would copy them, texts and all, into each task, in memory and in its database.
+    dag.params = ParamsDict(_params(route))
     return dag
 
 
