@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo airflow webhook docs guarantees test test-fast check format constraints clean
+.PHONY: help demo airflow webhook docs guarantees bench test test-fast check format constraints clean
 
 help:  ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ docs: $(READY)  ## Write docs/log-types.md from the table
 
 guarantees: $(READY)  ## Run the fault matrix and write docs/guarantees.md from what it finds
 	@WRITE_DOCS=1 $(BIN)/python -m pytest -q tests/test_faults.py
+
+bench: $(READY)  ## Measure, print each target met or missed, write docs/benchmarks.md (ONLY="delivery parsing" for some)
+	@PYTHONPATH=plugins $(BIN)/python -m bench $(ONLY)
 
 test: $(READY)  ## Run every test, on real HTTP, a real Airflow and a real database
 	@$(BIN)/python -m pytest

@@ -1,0 +1,40 @@
+"""``make bench``: measure, print each target with its figure, write docs/benchmarks.md; not 0 when a target is missed."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+import time
+
+from bench.results import DOCS, machine, table_of_targets
+
+PARTS = ("delivery", "parsing", "pipeline")
+
+
+def main() -> int:
+    """Run the parts that are asked for; docs/benchmarks.md is written when all of them ran."""
+    parser = argparse.ArgumentParser(description="Benchmarks, side by side.")
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help=f"some of: {', '.join(PARTS)}; all of them without")
+    asked = parser.parse_args().parts or list(PARTS)
+    began = time.monotonic()
+
+    def say(text: str) -> None:
+        print(f"[{time.monotonic() - began:6.1f} s] {text}", flush=True)
+
+    parts = [part for name in asked for part in importlib.import_module(f"bench.{name}").run(say)]
+    targets = table_of_targets(parts)
+    for part in parts:
+        print(f"\n{part.markdown()}")
+    print(f"\n{targets}", flush=True)
+    if set(asked) == set(PARTS):
+        sections = "\n".join(part.markdown() for part in parts)
+        DOCS.joinpath("benchmarks.md").write_text(
+            f"# Benchmarks\n\nWritten by `make bench`, on {machine()}.\n\n{targets}\n\n{sections}", encoding="utf-8"
+        )
+        print(f"\ndocs/benchmarks.md is written; {(time.monotonic() - began) / 60:.0f} minutes")
+    return int(any(not target.met for part in parts for target in part.targets))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

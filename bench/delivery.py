@@ -1,0 +1,192 @@
+"""How fast ``deliver`` sends, beside a bare load generator and the loop that people write."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import aiohttp
+import requests
+
+from auth0_webhooks.batch import Batch, batches
+from auth0_webhooks.checkpoint import Checkpoint
+from auth0_webhooks.delivery import Delivery
+from auth0_webhooks.endpoint import Endpoint
+from auth0_webhooks.events import LogEvent, Position
+from bench.results import Figure, Part, at_least, draw
+from bench.sink import Sink, sink
+from demo.tenant import make_event
+
+CALLS = (1, 5, 20, 50)
+SLOW = 0.05
+"""Seconds that the slow receiver takes to answer."""
+ROUNDS = 5
+START = Position(None, "1970-01-01T00:00:00.000Z")
+
+
+class Memory:
+    """Keeps the checkpoint in memory for as long as Airflow takes to store a Variable: 8.5 ms at the median."""
+
+    on_hold = ""
+
+    def load(self) -> Checkpoint | None:
+        """There is none."""
+        return None
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Take the time that it takes."""
+        del checkpoint
+        time.sleep(0.0085)
+
+
+def make_log(count: int) -> list[LogEvent]:
+    """Events as the simulated tenant logs them, about 1.2 kB each."""
+    made, previous = [], START
+    for number in range(count):
+        log_id, date = f"900{number:053d}", "2026-11-22T21:14:11.176Z"
+        made.append(LogEvent(log_id, date, "fp", json.dumps(make_event(log_id, date, "fp", number)), previous))
+        previous = made[-1].position
+    return made
+
+
+def ours(url: str, log: list[LogEvent], calls: int) -> float:
+    """Seconds that the project's own delivery takes for a log, checkpoint and all."""
+    endpoint = Endpoint(url=url, name=url, headers={"Content-Type": "application/json"})
+    delivery = Delivery(endpoint, Memory(), start=START, end=log[-1].position, first=True, concurrent_calls=calls)
+    cut = list(batches(log))
+
+    def give() -> Iterable[Batch]:
+        return iter(cut)
+
+    return _seconds(lambda: delivery.run(give))
+
+
+def requests_loop(url: str, log: list[LogEvent]) -> float:
+    """Seconds for the loop that people write, its connection kept alive."""
+
+    def loop() -> None:
+        with requests.Session() as session:
+            for event in log:
+                headers = {"Content-Type": "application/json", "webhook-id": event.log_id}
+                session.post(url, data=event.body, headers=headers, timeout=30).raise_for_status()
+
+    return _seconds(loop)
+
+
+def plain_requests(url: str, log: list[LogEvent]) -> float:
+    """Seconds for the same without a session: a new connection each time, as in most examples."""
+
+    def loop() -> None:
+        for event in log:
+            headers = {"Content-Type": "application/json", "webhook-id": event.log_id}
+            requests.post(url, data=event.body, headers=headers, timeout=30).raise_for_status()
+
+    return _seconds(loop)
+
+
+def bare(url: str, log: list[LogEvent], calls: int) -> float:
+    """Seconds for aiohttp with nothing around it: what a client in Python can do."""
+
+    async def send() -> None:
+        left = iter(log)
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=calls)) as session:
+
+            async def worker() -> None:
+                for event in left:
+                    headers = {"Content-Type": "application/json", "webhook-id": event.log_id}
+                    async with session.post(url, data=event.body.encode(), headers=headers) as response:
+                        await response.read()
+
+            await asyncio.gather(*(worker() for _ in range(calls)))
+
+    return _seconds(lambda: asyncio.run(send()))
+
+
+def wrk(url: str, body: str, calls: int, seconds: int = 1) -> float:
+    """POSTs a second of a load generator written in C, which reads no answers and keeps no books."""
+    with tempfile.TemporaryDirectory() as folder:
+        script = Path(folder) / "post.lua"
+        script.write_text(f"wrk.method = 'POST'\nwrk.body = [[{body}]]\nwrk.headers['Content-Type'] = 'application/json'\n")
+        command = [str(shutil.which("wrk")), "-t1", f"-c{calls}", f"-d{seconds}s", "-s", str(script), url]
+        said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    return float(next(line.split()[1] for line in said.splitlines() if line.startswith("Requests/sec:")))
+
+
+def run(say: Callable[[str], None]) -> list[Part]:
+    """Measure; a figure is of ``ROUNDS`` rounds, in each of which everything is measured once."""
+    ceiling_name = "wrk" if shutil.which("wrk") else "bare aiohttp"
+    part = Part(
+        "Delivery",
+        "Events per second of the deliver step alone (1.2 kB each, the checkpoint saved as often as always, for as long as "
+        f"Airflow takes to store it), in the same run as a bare load generator ({ceiling_name}) and `requests` in a "
+        f"loop. Median of {ROUNDS} rounds, spread behind it.",
+        ("receiver", "calls", "deliver, events/s", f"{ceiling_name}, POSTs/s", "deliver / that", "bare aiohttp, POSTs/s"),
+    )
+    log = make_log(5_000)
+    with sink() as fast, sink(SLOW) as slow:
+        speeds = {
+            (name, calls): _side_by_side(where, log, calls, say)
+            for name, where in (("at once", fast), ("50 ms", slow))
+            for calls in CALLS
+        }
+        loops = [(_rate(requests_loop, fast, log[:1500]), _rate(plain_requests, fast, log[:700])) for _ in range(ROUNDS)]
+    for (name, calls), measured in speeds.items():
+        deliver, ceiling, python = (tuple(values) for values in zip(*measured, strict=True))
+        ratio = Figure(f"deliver / {ceiling_name}, {calls} calls", tuple(a / b for a, b in zip(deliver, ceiling, strict=True)))
+        part.rows.append(
+            (name, str(calls), *(str(Figure("", values)) for values in (deliver, ceiling)), str(ratio), str(Figure("", python)))
+        )
+        if name == "at once" and calls == 5:
+            part.targets.append(at_least(ratio, 0.2))
+            for kind, values in zip(
+                ("kept-alive `requests` loop", "plain `requests.post` loop"), zip(*loops, strict=True), strict=True
+            ):
+                part.rows.append((name, "1", f"{kind}: {Figure('', tuple(values))}", "", "", ""))
+                times = Figure(f"deliver, 5 calls / {kind}", tuple(a / b for a, b in zip(deliver, values, strict=True)), "times")
+                part.targets.append(at_least(times, 5))
+        if name == "50 ms" and calls == 5:
+            # What 5 calls of 50 ms allow is what the load generator makes of them: a timer is never exact.
+            part.targets.append(at_least(Figure(f"{ratio.name}, answers after 50 ms", ratio.values), 0.95))
+    lines = {
+        f"{who}, {name}": [(calls, Figure("", tuple(one[which] for one in speeds[name, calls])).median) for calls in CALLS]
+        for name in ("at once", "50 ms")
+        for which, who in ((0, "deliver"), (1, ceiling_name))
+    }
+    part.pictures.append(
+        draw("delivery", "Delivery, by concurrent calls", "concurrent calls", "events a second", lines, log=True)
+    )
+    return [part]
+
+
+def _side_by_side(where: Sink, log: list[LogEvent], calls: int, say: Callable[[str], None]) -> list[tuple[float, float, float]]:
+    """Events a second of deliver, the ceiling, and bare aiohttp, a round a row."""
+    rows = []
+    probe = log if not where.delay else log[: int(calls / SLOW) * 2]
+    for _ in range(ROUNDS):
+        deliver = _rate(ours, where, probe, calls)
+        python = _rate(bare, where, probe, calls)
+        ceiling = wrk(where.url, log[0].body, calls) if shutil.which("wrk") else python
+        rows.append((deliver, ceiling, python))
+    say(f"delivery, {calls} calls, {where.delay * 1000:.0f} ms: {rows[-1][0]:,.0f} events/s")
+    return rows
+
+
+def _rate(send: Callable[..., float], where: Sink, log: list[LogEvent], *more: int) -> float:
+    where.forget()
+    seconds = send(where.url, log, *more)
+    counted = where.counted()
+    if counted.posts != len(log) or counted.repeats:
+        raise RuntimeError(f"{send.__name__}: {counted.posts} POSTs and {counted.repeats} repeats for {len(log)} events")
+    return len(log) / seconds
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began

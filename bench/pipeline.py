@@ -1,0 +1,249 @@
+"""Whole runs on a live Airflow: a backlog end to end, an idle run beside three empty tasks, event to webhook."""
+
+from __future__ import annotations
+
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from bench.results import Figure, Part, Target, at_least, at_most, draw
+from bench.stack import NEVER, Stack, Watcher, stack
+
+BACKLOGS = {1_000: 3, 10_000: 3, 20_000: 3, 100_000: 1}
+"""Events waiting, and in how many rounds."""
+MAPPED = 30
+IDLE_ROUNDS = 7
+LATENCIES = 30
+MB = 1e6
+
+
+def run(say: Callable[[str], None]) -> list[Part]:
+    """Measure everything that needs a live Airflow."""
+    common = {
+        "auth0_conn_id": "auth0_bench",
+        "webhook_conn_id": "webhook_bench",
+        "schedule": NEVER,
+        "exclude_types": [],
+        "watch": "off",
+    }
+    names = {(size, number): f"backlog_{size}_{number}" for size, rounds in BACKLOGS.items() for number in range(rounds)}
+    routes: dict[str, dict[str, Any]] = dict.fromkeys(names.values(), common)
+    routes |= {
+        "beside_mapped": common,
+        "idle": common,
+        "latency": {**common, "watch": 3, "start_from": "now", "log_types": ["f"]},
+    }
+    with (
+        tempfile.TemporaryDirectory(prefix="auth0-webhooks-bench-", ignore_cleanup_errors=True) as home,
+        stack(Path(home), routes, MAPPED) as up,
+    ):
+        say(f"Airflow is up at {up.airflow.url}")
+        idle = _idle(up, say)
+        latency = _latency(up, say)
+        mapped = _mapped(up, say)
+        end_to_end = _end_to_end(up, names, mapped, say)
+    return [end_to_end, idle, latency]
+
+
+def _backlog(up: Stack, name: str, size: int, say: Callable[[str], None]) -> dict[str, float]:
+    """One backlog, read by real scheduled runs from switching the DAG on; seconds run from the first run's creation."""
+    up.tenant("expire", 10**9)
+    up.tenant("add_many", size)
+    up.webhook.forget()
+    requests, cpu = up.tenant("requests"), up.cpu()
+    with Watcher(up.airflow, name) as watcher:
+        up.switch(name, on=True)
+        up.airflow.wait_until(lambda: up.webhook.counted().posts >= size, f"{size} events arrive", 60 + size / 100)
+        up.airflow.wait_until(lambda: _ended(up, name), "the runs end", 120)
+    up.switch(name, on=False)
+    counted = up.webhook.counted()
+    if counted.posts != size or counted.repeats:
+        raise RuntimeError(f"{name}: {counted.posts} POSTs, {counted.repeats} of them repeats, for {size} events")
+    ((began,),) = up.airflow.rows("select min(queued_at) from dag_run where dag_id = ?", name)
+    seconds = counted.last - datetime.fromisoformat(began).replace(tzinfo=timezone.utc).timestamp()
+    say(f"{size:,} events end to end: {seconds:.1f} s, {size / seconds:,.0f} events/s")
+    return {
+        "rate": size / seconds,
+        "post rate": size / (counted.last - counted.first),
+        "cpu": (up.cpu() - cpu) / size * 1000,
+        "requests": up.tenant("requests") - requests,
+        "runs": len(up.airflow.runs(name)),
+        "xcom": sum(watcher.xcom.values()) / MB,
+        **{task: watcher.memory.get(task, 0) / MB for task in ("fetch", "filter", "deliver")},
+    }
+
+
+def _ended(up: Stack, name: str) -> bool:
+    waiting = up.airflow.rows("select 1 from asset_dag_run_queue where target_dag_id = ?", name)
+    return not waiting and all(state in {"success", "failed"} for _, state in up.airflow.runs(name))
+
+
+def _end_to_end(up: Stack, names: dict[tuple[int, int], str], mapped: tuple[float, float], say: Callable[[str], None]) -> Part:
+    measured: dict[int, list[dict[str, float]]] = {}
+    for (size, _), name in names.items():
+        measured.setdefault(size, []).append(_backlog(up, name, size, say))
+    part = Part(
+        "End to end",
+        "A backlog read, filtered and delivered by real scheduled runs of at most 20,000 events, 5 concurrent calls, every event "
+        "wanted; seconds from the creation of the first run to the last arrival. CPU is that of all of Airflow. "
+        + ", ".join(f"{size:,}: {rounds} rounds" for size, rounds in BACKLOGS.items())
+        + ".",
+        (
+            "events",
+            "events/s",
+            "events/s while POSTing",
+            "CPU s per 1,000",
+            "fetch / filter / deliver, MB at most",
+            "API requests",
+            "XCom, MB",
+            "runs",
+        ),
+    )
+
+    def figure(size: int, what: str, name: str = "") -> Figure:
+        return Figure(name, tuple(one[what] for one in measured[size]))
+
+    for size in BACKLOGS:
+        memory = " / ".join(f"{max(one[task] for one in measured[size]):.0f}" for task in ("fetch", "filter", "deliver"))
+        rest = (str(figure(size, what)) for what in ("requests", "xcom", "runs"))
+        part.rows.append((f"{size:,}", *(str(figure(size, what)) for what in ("rate", "post rate", "cpu")), memory, *rest))
+    ours, operators = mapped
+    part.rows.append((f"{MAPPED}, route", f"{ours:.3g}", *[""] * 6))
+    part.rows.append((f"{MAPPED}, Airflow's HttpOperator mapped over them", f"{operators:.3g}", *[""] * 6))
+    peak = Figure(
+        "most memory of any task",
+        (max(one[task] for rounds in measured.values() for one in rounds for task in ("fetch", "filter", "deliver")),),
+        "MB",
+    )
+    once = figure(100_000, "rate").median / figure(20_000, "rate").median
+    part.targets += [
+        at_least(figure(20_000, "rate", "end to end, 20,000 events waiting, events/s"), 2_000),
+        at_least(Figure("events/s with 100,000 waiting / with 20,000", (once,)), 1.0),
+        Target(peak, "under 300 MB", lambda value: 0 < value < 300),
+    ]
+    sizes = list(BACKLOGS)
+    rates = [(size, figure(size, "rate").median) for size in sizes]
+    memories = {
+        task: [(size, max(one[task] for one in measured[size])) for size in sizes] for task in ("fetch", "filter", "deliver")
+    }
+    part.pictures.append(
+        draw(
+            "end-to-end",
+            "Time for a backlog",
+            "events waiting",
+            "seconds",
+            {"route": [(size, size / rate) for size, rate in rates]},
+            log=True,
+        )
+    )
+    part.pictures.append(draw("memory", "Peak memory of the tasks", "events waiting", "MB", memories))
+    return part
+
+
+def _mapped(up: Stack, say: Callable[[str], None]) -> tuple[float, float]:
+    """Events a second of a route, and of Airflow's own HttpOperator mapped over as many events."""
+    rates = []
+    for dag_id in ("beside_mapped", "mapped"):
+        up.tenant("expire", 10**9)
+        up.tenant("add_many", MAPPED)
+        up.webhook.forget()
+        up.switch(dag_id, on=True)
+        if dag_id == "mapped":
+            up.trigger(dag_id, "bench")
+        up.airflow.wait_until(lambda: up.webhook.counted().posts >= MAPPED, "the events arrive", 240)
+        up.airflow.wait_until(lambda dag_id=dag_id: _ended(up, dag_id), "the run ends", 120)
+        up.switch(dag_id, on=False)
+        ((began,),) = up.airflow.rows("select min(queued_at) from dag_run where dag_id = ?", dag_id)
+        rates.append(
+            MAPPED / (up.webhook.counted().last - datetime.fromisoformat(began).replace(tzinfo=timezone.utc).timestamp())
+        )
+    say(f"{MAPPED} events: {rates[0]:.3g} events/s, HttpOperator mapped {rates[1]:.3g}")
+    return rates[0], rates[1]
+
+
+def _idle(up: Stack, say: Callable[[str], None]) -> Part:
+    """Runs with nothing new and runs of three empty tasks, in turn."""
+    up.tenant("add_many", 1)
+    for dag_id in ("idle", "empty"):
+        up.switch(dag_id, on=True)
+    up.airflow.wait_until(lambda: up.airflow.runs("idle") and _ended(up, "idle"), "the clock's run ends", 120)
+    measured: dict[str, list[dict[str, float]]] = {"idle": [], "empty": []}
+    for number in range(IDLE_ROUNDS + 1):
+        for dag_id, rounds in measured.items():
+            before = up.cpu_of_tasks(), up.tenant("requests"), up.rows(), time.monotonic()
+            up.trigger(dag_id, f"bench_{number}")
+            took = time.monotonic() - before[3]
+            # A worker counts its task when it has seen it end.
+            time.sleep(1.5)
+            rounds.append(
+                {
+                    "cpu": up.cpu_of_tasks() - before[0],
+                    "requests": up.tenant("requests") - before[1],
+                    "rows": up.rows() - before[2],
+                    "seconds": took,
+                }
+            )
+    for dag_id in measured:
+        up.switch(dag_id, on=False)
+    part = Part(
+        "Idle",
+        "A run that finds nothing new, and a run of three empty tasks in the same Airflow, in turn: CPU of the tasks and what "
+        "supervises them, requests to the tenant, rows that the run adds to Airflow's database. "
+        f"Median of {IDLE_ROUNDS} rounds, spread behind it.",
+        ("run", "CPU, s", "API requests", "rows", "seconds from trigger to success"),
+    )
+    for name, dag_id in (("nothing new", "idle"), ("three empty tasks", "empty")):
+        rounds = measured[dag_id][1:]
+        part.rows.append(
+            (name, *(str(Figure("", tuple(one[what] for one in rounds))) for what in ("cpu", "requests", "rows", "seconds")))
+        )
+    pairs = list(zip(measured["idle"], measured["empty"], strict=True))[1:]
+    part.targets += [
+        at_most(
+            Figure("CPU of an idle run / of three empty tasks", tuple(one["cpu"] / other["cpu"] for one, other in pairs)), 1.2
+        ),
+        at_most(Figure("API requests of an idle run", tuple(one["requests"] for one, _ in pairs)), 1),
+    ]
+    say(f"idle: {part.targets[0].figure}")
+    return part
+
+
+def _latency(up: Stack, say: Callable[[str], None]) -> Part:
+    """Single events at random times, by the watch."""
+    chance = random.Random(7)
+    up.switch("latency", on=True)
+    up.airflow.wait_until(lambda: up.airflow.runs("latency") and _ended(up, "latency"), "the clock's run ends", 120)
+    up.webhook.forget()
+    took = []
+    # The first one also waits for the triggerer to take up the watch.
+    for number in range(LATENCIES + 1):
+        time.sleep(chance.uniform(0.5, 6))
+        added = time.time()
+        up.tenant("add", "f")
+        up.airflow.wait_until(lambda number=number: up.webhook.counted().posts > number, "the event arrives", 120)
+        took.append(up.webhook.counted().last - added)
+    up.switch("latency", on=False)
+    values = tuple(sorted(took[1:]))
+    say(f"latency: {statistics.median(values):.1f} s at the median")
+    part = Part(
+        "Latency",
+        f"From an event's appearing in the tenant's log to its arrival at the webhook, {LATENCIES} single events at random "
+        "times, `watch: 3` as by default. Three tasks are scheduled in between.",
+        ("p50", "p95", "most"),
+        [(f"{statistics.median(values):.1f} s", f"{statistics.quantiles(values, n=20)[-1]:.1f} s", f"{values[-1]:.1f} s")],
+    )
+    part.pictures.append(
+        draw(
+            "latency",
+            "From event to webhook",
+            "share of events",
+            "seconds",
+            {"events": [((rank + 1) / len(values), value) for rank, value in enumerate(values)]},
+        )
+    )
+    return part

@@ -1,0 +1,137 @@
+"""Figures, targets, and the table and plots that come of them."""
+
+from __future__ import annotations
+
+import platform
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What one thing came to in some runs; ``unit`` is written behind the numbers."""
+
+    name: str
+    values: tuple[float, ...]
+    unit: str = ""
+
+    @property
+    def median(self) -> float:
+        """The one to quote."""
+        return statistics.median(self.values)
+
+    def __str__(self) -> str:
+        spread = f" ({_number(min(self.values))} to {_number(max(self.values))})" if len(self.values) > 1 else ""
+        return f"{_number(self.median)}{spread}{' ' + self.unit if self.unit else ''}"
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a figure was to be: ``holds`` judges the median."""
+
+    figure: Figure
+    wanted: str
+    holds: Callable[[float], bool]
+
+    @property
+    def met(self) -> bool:
+        """Whether it is."""
+        return self.holds(self.figure.median)
+
+
+def at_least(figure: Figure, value: float) -> Target:
+    """A target from below."""
+    return Target(figure, f"at least {_number(value)}", lambda median: median >= value)
+
+
+def at_most(figure: Figure, value: float) -> Target:
+    """A target from above."""
+    return Target(figure, f"at most {_number(value)}", lambda median: median <= value)
+
+
+@dataclass
+class Part:
+    """One benchmark's outcome: rows for people, and what was asked of it."""
+
+    title: str
+    how: str
+    columns: tuple[str, ...] = ()
+    rows: list[tuple[str, ...]] = field(default_factory=list)
+    targets: list[Target] = field(default_factory=list)
+    pictures: list[str] = field(default_factory=list)
+
+    def markdown(self) -> str:
+        """A section of docs/benchmarks.md."""
+        lines = [f"## {self.title}", "", self.how, ""]
+        lines += [f"![{self.title}](images/{picture})" for picture in self.pictures]
+        lines += [""] if self.pictures else []
+        if self.rows:
+            lines += [_row(self.columns), _row(["---"] * len(self.columns)), *map(_row, self.rows), ""]
+        return "\n".join(lines)
+
+
+def table_of_targets(parts: Sequence[Part]) -> str:
+    """Each target with its figure, met or missed."""
+    lines = [_row(("", "wanted", "measured", "")), _row(["---"] * 4)]
+    lines += [
+        _row((target.figure.name, target.wanted, str(target.figure), "met" if target.met else "**missed**"))
+        for part in parts
+        for target in part.targets
+    ]
+    return "\n".join(lines)
+
+
+def machine() -> str:
+    """What was measured on, in a few words."""
+    memory = psutil.virtual_memory().total / 2**30
+    return (
+        f"{psutil.cpu_count()} cores, {memory:.0f} GB of memory, {platform.system()}, Python {platform.python_version()}; "
+        "tenant, receiver and all of Airflow on the same machine"
+    )
+
+
+def draw(name: str, title: str, x: str, y: str, lines: Mapping[str, Sequence[tuple[float, float]]], *, log: bool = False) -> str:
+    """Draw one plot into docs/images; returns the file's name.
+
+    :param lines: points by the line's label.
+    """
+    import matplotlib as mpl
+
+    mpl.use("svg")
+    # The same figures give the same file.
+    mpl.rcParams["svg.hashsalt"] = name
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(7, 4))
+    for (label, points), style in zip(lines.items(), ("o-", "s--", "^:", "D-.", "v-"), strict=False):
+        axes.plot([at for at, _ in points], [value for _, value in points], style, label=label)
+    if log:
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+    axes.set(title=title, xlabel=x, ylabel=y)
+    if not log:
+        axes.set_ylim(bottom=0)
+    axes.grid(visible=True, alpha=0.3)
+    axes.legend()
+    figure.tight_layout()
+    path = f"bench-{name}.svg"
+    (DOCS / "images").mkdir(exist_ok=True)
+    figure.savefig(DOCS / "images" / path, metadata={"Date": None})
+    plt.close(figure)
+    return path
+
+
+def _number(value: float) -> str:
+    if value == 0 or abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}"
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
