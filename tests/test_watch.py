@@ -11,6 +11,7 @@ import pytest
 from auth0_webhooks import tenant as tenant_module
 from auth0_webhooks import variables, watch
 from auth0_webhooks.errors import TenantUnavailableError
+from auth0_webhooks.events import Position
 from auth0_webhooks.health import Health
 from auth0_webhooks.tenant import TenantHook
 from auth0_webhooks.watch import LogWatch, Look, Seen
@@ -104,6 +105,10 @@ def make(route="r", seconds=1.0, **settings):
     )
 
 
+def at(log_id, date="2026-11-22T10:00:00.000Z"):
+    return Position(log_id, date, seen=True)
+
+
 def fired(seen, **settings):
     """How often a route's watch fires for what the looks have seen."""
 
@@ -136,7 +141,7 @@ def test_a_route_whose_last_live_run_failed_or_is_held_is_left_to_the_clock(stor
 def test_a_route_is_woken_again_until_it_has_read_what_it_wants(stored, monkeypatch):
     monkeypatch.setattr(watch, "REMIND_SECONDS", 0.0)
     stored["r_checkpoint"] = "5"
-    wanted, nothing = Seen(frozenset({"f"}), upto="7"), Seen(upto="7")
+    wanted, nothing = Seen(frozenset({"f"}), upto=at("7")), Seen(upto=at("7"))
     assert fired([wanted, nothing, nothing]) == 3
     stored["r_checkpoint"] = "7"
     assert fired([wanted, nothing, nothing]) == 1
@@ -148,12 +153,15 @@ def test_a_route_is_woken_again_until_it_has_read_what_it_wants(stored, monkeypa
 def test_a_route_that_joins_a_look_under_way_is_woken_if_it_lies_behind(stored):
     """As after a pause: the shared look has long been past its backlog."""
     stored["r_checkpoint"] = "5"
-    assert fired([Seen(upto="7")]) == 1
-    assert fired([Seen(frozenset({"sapi"}), upto="7")]) == 1
+    assert fired([Seen(upto=at("7"))]) == 1
+    assert fired([Seen(frozenset({"sapi"}), upto=at("7"))]) == 1
     stored["r_checkpoint"] = "7"
-    assert fired([Seen(upto="7"), Seen(frozenset({"sapi"}), upto="8")]) == 0
+    assert fired([Seen(upto=at("7")), Seen(frozenset({"sapi"}), upto=at("8"))]) == 0
+    stored["r_checkpoint"] = "2026-11-22T10:00:00Z"
+    assert fired([Seen(upto=at("7"))]) == 1
+    assert fired([Seen(upto=at("7", "2026-11-22T09:59:59.999Z"))]) == 0
     del stored["r_checkpoint"]
-    assert fired([Seen(upto="7")]) == 0, "where it starts is for its first run to find"
+    assert fired([Seen(upto=at("7"))]) == 0, "where it starts is for its first run to find"
 
 
 def test_routes_on_one_tenant_at_one_pace_share_one_look_and_it_survives_the_triggerer():
@@ -225,7 +233,7 @@ def test_a_rate_limit_that_is_nearly_used_up_slows_the_watch_down(tenant, stored
             tenant.add("f")
 
     _, pauses = looks(tenant, monkeypatch, lambda seen: "f" in seen.types, then)
-    assert max(pauses) > 5
+    assert max(pauses) > 1, "it did not slow down"
 
 
 def test_the_watchs_own_token_request_wakes_a_route_at_most_once(tenant, stored, monkeypatch):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
-from auth0_webhooks.checkpoint import parse_checkpoint
+from auth0_webhooks.checkpoint import parse_checkpoint, parse_time
 from auth0_webhooks.errors import TenantRefusedError, WebhookRouteError
 from auth0_webhooks.events import Position, log_id_order
 from auth0_webhooks.filters import Selection
@@ -36,12 +36,12 @@ REMIND_SECONDS = 30.0
 class Seen(NamedTuple):
     """What one look found: the log types of the new events, or ``many`` of them, whose types were not all read.
 
-    ``upto`` is the log id at which the look ended, None on an empty log.
+    ``upto`` is the place at which the look ended, None on an empty log.
     """
 
     types: frozenset[str] = frozenset()
     many: bool = False
-    upto: str | None = None
+    upto: Position | None = None
 
 
 class Look:
@@ -52,7 +52,7 @@ class Look:
 
     def __init__(self, hook: TenantHook, checkpoints: Iterable[str]) -> None:
         self._hook, self._checkpoints = hook, tuple(checkpoints)
-        self.cursor: str | None = None
+        self.cursor: Position | None = None
         self._began = False
 
     def __call__(self) -> Seen | None:
@@ -65,7 +65,7 @@ class Look:
         if self.cursor is None:
             return self._from_the_newest()
         try:
-            page = self._hook.page_after(Position(self.cursor, None))
+            page = self._hook.page_after(self.cursor)
         except TenantRefusedError:
             # As for a cursor that expired: the run that is woken finds out what it is.
             return self._skip_to_the_newest()
@@ -73,7 +73,7 @@ class Look:
             # A backlog is the runs' to read; the watch goes on from its end.
             return self._skip_to_the_newest()
         if page:
-            self.cursor = page[-1].log_id
+            self.cursor = page[-1].position
         return Seen(frozenset(event.type for event in page)) if page else None
 
     def _skip_to_the_newest(self) -> Seen:
@@ -86,20 +86,20 @@ class Look:
         woke, self._began = self._began, True
         if newest is None:
             return None
-        self.cursor = newest.log_id
+        self.cursor = newest.position
         # The log was empty at the look before.
         return Seen(many=True) if woke else None
 
-    def _earliest_checkpoint(self) -> str | None:
-        places = map(_checkpoint_id, self._checkpoints)
-        return min((place for place in places if place), key=log_id_order, default=None)
+    def _earliest_checkpoint(self) -> Position | None:
+        places = [place for place in map(_checkpoint_at, self._checkpoints) if place and place.log_id]
+        return min(places, key=lambda place: log_id_order(str(place.log_id)), default=None)
 
 
-def _checkpoint_id(key: str) -> str | None:
+def _checkpoint_at(key: str) -> Position | None:
     from auth0_webhooks.variables import read_variable
 
     text = read_variable(key)
-    return parse_checkpoint(text, key=key).position.log_id if text else None
+    return parse_checkpoint(text, key=key).position if text else None
 
 
 class LogWatch(BaseEventTrigger):
@@ -193,13 +193,18 @@ class LogWatch(BaseEventTrigger):
                 continue
             yield TriggerEvent({"route": kwargs["route"]})
 
-    def _is_before(self, place: str) -> bool:
-        """Whether the route's checkpoint lies before a log id; no when that cannot be told."""
+    def _is_before(self, place: Position) -> bool:
+        """Whether the route's checkpoint lies before an event; no when that cannot be told."""
         try:
-            at = _checkpoint_id(self._kwargs["checkpoint"])
-        except WebhookRouteError:
+            at = _checkpoint_at(self._kwargs["checkpoint"])
+            if at is None:
+                return False
+            if at.log_id and place.log_id:
+                return log_id_order(at.log_id) < log_id_order(place.log_id)
+            # Only a time yet: reading starts with the events from that time on.
+            return parse_time(at.date) <= parse_time(place.date)
+        except (WebhookRouteError, ValueError):
             return False
-        return at is not None and log_id_order(at) < log_id_order(place)
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """The same where the triggerer shares nothing."""

@@ -1,0 +1,40 @@
+"""The benchmarks' own parts: what they count and how they judge. How fast anything is, is theirs to say, not a test's."""
+
+from __future__ import annotations
+
+import requests
+
+from bench.delivery import make_log, ours
+from bench.results import Figure, Part, at_least, at_most, table_of_targets
+from bench.sink import sink
+
+
+def test_a_figure_is_quoted_by_its_median_with_the_spread_behind_it():
+    assert str(Figure("", (3.0, 1.0, 20.0), "s")) == "3 (1 to 20) s"
+    assert str(Figure("", (12_345.6,))) == "12,346"
+
+
+def test_a_target_is_judged_by_the_median_and_says_met_or_missed():
+    figure = Figure("speed", (4.0, 5.0, 9.0), "times")
+    part = Part("P", "how", targets=[at_least(figure, 5), at_most(figure, 4.9)])
+    assert [target.met for target in part.targets] == [True, False]
+    assert table_of_targets([part]).splitlines()[2:] == [
+        "| speed | at least 5 | 5 (4 to 9) times | met |",
+        "| speed | at most 4.9 | 5 (4 to 9) times | **missed** |",
+    ]
+
+
+def test_the_receiver_counts_posts_and_repeats_and_forgets_when_told():
+    with sink() as webhook:
+        for log_id in ("1", "2", "1"):
+            assert requests.post(webhook.url, data="{}", headers={"webhook-id": log_id}, timeout=10).status_code == 200
+        counted = webhook.forget()
+        assert (counted.posts, counted.repeats) == (3, 1)
+        assert webhook.counted().posts == 0
+
+
+def test_a_measured_delivery_arrives_whole_and_once():
+    with sink(0.001) as webhook:
+        assert ours(webhook.url, make_log(50), 5) > 0
+        counted = webhook.counted()
+        assert (counted.posts, counted.repeats) == (50, 0)
