@@ -17,7 +17,8 @@ from bench.stack import NEVER, Stack, Watcher, stack
 BACKLOGS = {1_000: 3, 10_000: 3, 20_000: 3, 100_000: 1}
 """Events waiting, and in how many rounds."""
 MAPPED = 30
-IDLE_ROUNDS = 7
+IDLE_ROUNDS = 5
+IDLE_RUNS = 3
 LATENCIES = 30
 MB = 1e6
 
@@ -176,25 +177,21 @@ def _idle(up: Stack, say: Callable[[str], None]) -> Part:
     for number in range(IDLE_ROUNDS + 1):
         for dag_id, rounds in measured.items():
             before = up.cpu_of_tasks(), up.tenant("requests"), up.rows(), time.monotonic()
-            up.trigger(dag_id, f"bench_{number}")
+            for repetition in range(IDLE_RUNS):
+                up.trigger(dag_id, f"bench_{number}_{repetition}")
             took = time.monotonic() - before[3]
-            # A worker counts its task when it has seen it end.
-            time.sleep(1.5)
-            rounds.append(
-                {
-                    "cpu": up.cpu_of_tasks() - before[0],
-                    "requests": up.tenant("requests") - before[1],
-                    "rows": up.rows() - before[2],
-                    "seconds": took,
-                }
-            )
+            # A worker counts its task only when it has seen it end.
+            time.sleep(2)
+            after = up.cpu_of_tasks(), up.tenant("requests"), up.rows(), before[3] + took
+            names = ("cpu", "requests", "rows", "seconds")
+            rounds.append({name: (then - was) / IDLE_RUNS for name, was, then in zip(names, before, after, strict=True)})
     for dag_id in measured:
         up.switch(dag_id, on=False)
     part = Part(
         "Idle",
         "A run that finds nothing new, and a run of three empty tasks in the same Airflow, in turn: CPU of the tasks and what "
         "supervises them, requests to the tenant, rows that the run adds to Airflow's database. "
-        f"Median of {IDLE_ROUNDS} rounds, spread behind it.",
+        f"Median of {IDLE_ROUNDS} rounds of {IDLE_RUNS} runs each, spread behind it.",
         ("run", "CPU, s", "API requests", "rows", "seconds from trigger to success"),
     )
     for name, dag_id in (("nothing new", "idle"), ("three empty tasks", "empty")):
