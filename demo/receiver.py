@@ -29,11 +29,36 @@ class Post:
     at: float
     answer: int | str = 200
     event: dict[str, Any] = field(default_factory=dict)
+    events: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def log_id(self) -> str:
-        """The event's own log id."""
+        """The event's own log id, or that of a batch's first."""
         return str(self.event.get("log_id", ""))
+
+    @property
+    def log_ids(self) -> list[str]:
+        """The log ids of all its events."""
+        return [str(event.get("log_id", "")) for event in self.events]
+
+    @property
+    def was_accepted(self) -> bool:
+        """Whether it was answered with 2xx."""
+        return isinstance(self.answer, int) and 200 <= self.answer < 300
+
+
+_FORMS = {
+    "application/json": "json",
+    "application/x-ndjson": "lines",
+    "application/cloudevents+json": "json",
+    "application/cloudevents-batch+json": "json",
+}
+
+
+def _unwrapped(item: Any) -> dict[str, Any]:
+    """The log event in an envelope, or the one that has none."""
+    inside = item.get("data") if isinstance(item, dict) else None
+    return inside if isinstance(inside, dict) and "type" in item else item
 
 
 class Receiver(Server):
@@ -52,12 +77,13 @@ class Receiver(Server):
         self.problems: list[str] = []
         self.most_at_once = 0
         self.connections: set[Any] = set()
+        self._messages: dict[str, list[str]] = {}
         self._under_way = 0
 
     @property
     def accepted(self) -> list[str]:
         """The log ids answered with 2xx, in the order of their arrival."""
-        return [post.log_id for post in self.posts if isinstance(post.answer, int) and 200 <= post.answer < 300]
+        return [log_id for post in self.posts if post.was_accepted for log_id in post.log_ids]
 
     @property
     def repeats(self) -> int:
@@ -67,8 +93,7 @@ class Receiver(Server):
 
     def by_type(self) -> Counter[str]:
         """How many accepted events there are of each log type."""
-        ok = (post for post in self.posts if isinstance(post.answer, int) and 200 <= post.answer < 300)
-        return Counter(str(post.event.get("type")) for post in ok)
+        return Counter(str(event.get("type")) for post in self.posts if post.was_accepted for event in post.events)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Record, check, answer."""
@@ -87,17 +112,24 @@ class Receiver(Server):
 
     def _check(self, request: web.BaseRequest, post: Post) -> None:
         self.posts.append(post)
+        form = _FORMS.get(request.content_type)
+        if form is None:
+            self.problems.append(f"content type {request.content_type}")
         try:
-            post.event = json.loads(post.body)
+            content = [json.loads(line) for line in post.body.splitlines()] if form == "lines" else json.loads(post.body)
         except ValueError:
             self.problems.append("a body that is not JSON")
             return
+        in_batch = isinstance(content, list)
+        post.events = [_unwrapped(item) for item in (content if in_batch else [content])]
+        post.event = post.events[0] if post.events else {}
         if request.method != "POST":
             self.problems.append(f"a {request.method} instead of a POST")
-        if request.content_type != "application/json":
-            self.problems.append(f"content type {request.content_type}")
-        if not post.log_id or post.headers.get("webhook-id") != post.log_id:
+        message_id = post.headers.get("webhook-id", "")
+        if not in_batch and (not post.log_id or message_id != post.log_id):
             self.problems.append("webhook-id is not the log id")
+        if self._messages.setdefault(message_id, post.log_ids) != post.log_ids:
+            self.problems.append("a webhook-id came again with other events")
 
     async def _answer(self, request: web.BaseRequest, post: Post, answer: Any) -> web.StreamResponse:
         headers: dict[str, str] = {}
@@ -134,7 +166,8 @@ def main() -> None:
         nonlocal count
         count += 1
         answer: int = asked.answer if asked.times is None or count <= asked.times else 200
-        print(f"{post.event.get('date')}  {post.event.get('type', '?'):<12} {post.log_id}  -> {answer}", flush=True)
+        for event in post.events:
+            print(f"{event.get('date')}  {event.get('type', '?'):<12} {event.get('log_id')}  -> {answer}", flush=True)
         return answer
 
     receiver = Receiver(asked.port, behave)

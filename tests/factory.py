@@ -9,9 +9,11 @@ from collections.abc import Callable, Sequence
 
 from auth0_webhooks.batch import Batch
 from auth0_webhooks.checkpoint import Checkpoint
-from auth0_webhooks.delivery import ON_LIVE_HOLD, CheckpointMovedError, Delivery
+from auth0_webhooks.delivery import Delivery
 from auth0_webhooks.endpoint import Endpoint
 from auth0_webhooks.events import LogEvent, Position
+from auth0_webhooks.keeper import ON_LIVE_HOLD, CheckpointMovedError
+from auth0_webhooks.payload import Payload
 
 START = Position(None, "2026-01-01T00:00:00.000Z")
 
@@ -67,13 +69,15 @@ class Keeper:
 
 def endpoint(url: str, **fields: object) -> Endpoint:
     """An endpoint without credentials."""
-    return Endpoint(**{"url": url, "name": "test", "headers": {"Content-Type": "application/json"}, **fields})  # type: ignore[arg-type]
+    fields.setdefault("headers", {"Content-Type": fields.pop("content_type", "application/json")})
+    return Endpoint(**{"url": url, "name": "test", **fields})  # type: ignore[arg-type]
 
 
 def delivery(url: str, keeper: Keeper, made: list[LogEvent], **settings: object) -> Delivery:
     """A delivery of these events that was read from the checkpoint that ``keeper`` holds, or from the start."""
+    payload = settings.get("payload", Payload())
     return Delivery(
-        endpoint(url),
+        endpoint(url, content_type=payload.content_type, gzip=settings.pop("gzip", False)),  # type: ignore[attr-defined]
         keeper,
         **{"start": START, "end": made[-1].position, "first": keeper.stored is None, **settings},  # type: ignore[arg-type]
     )

@@ -16,9 +16,12 @@ from auth0_webhooks.delivery import Delivery
 from auth0_webhooks.errors import AirflowUnavailableError, WebhookRouteError
 from auth0_webhooks.events import LogEvent
 from auth0_webhooks.outcomes import Answer
+from auth0_webhooks.payload import MOST_EVENTS, Payload
 from tests.factory import START, Keeper, events, one_batch
 
-ANSWERS = [None, 200, 204, 302, 400, 401, 408, 410, 422, 429, 500, 503]
+ANSWERS = [None, 200, 204, 302, 400, 401, 408, 410, 413, 422, 429, 500, 503]
+PAYLOADS = [Payload(), Payload("array", max_events=7), Payload("lines"), Payload("array", max_bytes=1_000)]
+CALLS = st.sampled_from([1, 5, 20])
 
 
 class ModelEndpoint:
@@ -39,19 +42,19 @@ class ModelEndpoint:
     async def session(self, _calls):
         yield None
 
-    async def post(self, _session, event):
+    async def post(self, _session, message):
         if self.dead:
             return Answer(None, "the process is gone")
         self.posts += 1
         number = self.posts
-        self.started.append(event.log_id)
+        self.started.extend(message.log_ids)
         for _ in range(self.chance.randrange(3)):
             await asyncio.sleep(0)
         if self.dead:
             return Answer(None, "the process is gone")
         status = self.faults.get(number, 200)
         if status is not None and 200 <= status < 300:
-            self.accepted.append(event.log_id)
+            self.accepted.extend(message.log_ids)
         if number == self.kill_at:
             self.dead = True  # nothing that the process does from here on has an effect
         return Answer(status, "model")
@@ -89,7 +92,7 @@ class DeliveryMachine(RuleBasedStateMachine):
         assert set(self.endpoint.accepted) == {event.log_id for event in self.log}, "an event is lost"
         delivery_module.RETRY_SECONDS, delivery_module.FIRST_BACK_OFF = 60.0, 0.5
 
-    def run(self, calls, size=1000):
+    def run(self, calls, size=1000, payload=PAYLOADS[0]):
         """One run, as fetch and filter would hand it on."""
         stored = self.keeper.load()
         if stored and stored.hold:
@@ -97,13 +100,19 @@ class DeliveryMachine(RuleBasedStateMachine):
         start = stored.position if stored else START
         unread = [event for event in self.log if before(start, event.position)]
         if unread:
-            self.deliver(unread, stored, start, calls, size)
+            self.deliver(unread, stored, start, calls, size, payload)
         self.endpoint.faults, self.endpoint.kill_at, self.endpoint.dead = {}, -1, False
         self.keeper.fail_at = -1
 
-    def deliver(self, unread, stored, start, calls, size):
+    def deliver(self, unread, stored, start, calls, size, payload):
         delivery = Delivery(
-            self.endpoint, self.keeper, start=start, end=unread[-1].position, first=stored is None, concurrent_calls=calls
+            self.endpoint,
+            self.keeper,
+            start=start,
+            end=unread[-1].position,
+            first=stored is None,
+            payload=payload,
+            concurrent_calls=calls,
         )
         started = len(self.endpoint.started)
         with contextlib.suppress(WebhookRouteError):
@@ -119,26 +128,34 @@ class DeliveryMachine(RuleBasedStateMachine):
             new[0] = new[0]._replace(previous=self.log[-1].position)
         self.log += new
 
-    @rule(calls=st.sampled_from([1, 5, 20]), size=st.sampled_from([7, 100, 1000]))
-    def run_well(self, calls, size):
-        self.run(calls, size)
+    def allow_a_crash(self, calls, payload):
+        in_one_post = 1 if payload.form == "event" else payload.max_events
+        self.allowed_repeats += MAX_ACKNOWLEDGED + min(calls * in_one_post, max(calls, MOST_EVENTS))
 
-    @rule(calls=st.sampled_from([1, 5, 20]), faults=st.dictionaries(st.integers(1, 60), st.sampled_from(ANSWERS), max_size=8))
-    def run_with_faults(self, calls, faults):
+    @rule(calls=CALLS, size=st.sampled_from([7, 100, 1000]), payload=st.sampled_from(PAYLOADS))
+    def run_well(self, calls, size, payload):
+        self.run(calls, size, payload)
+
+    @rule(
+        calls=CALLS,
+        faults=st.dictionaries(st.integers(1, 60), st.sampled_from(ANSWERS), max_size=8),
+        payload=st.sampled_from(PAYLOADS),
+    )
+    def run_with_faults(self, calls, faults, payload):
         self.endpoint.faults = {self.endpoint.posts + number: status for number, status in faults.items()}
-        self.run(calls)
+        self.run(calls, payload=payload)
 
-    @rule(calls=st.sampled_from([1, 5, 20]), at=st.integers(1, 200))
-    def run_and_be_killed(self, calls, at):
+    @rule(calls=CALLS, at=st.integers(1, 200), payload=st.sampled_from(PAYLOADS))
+    def run_and_be_killed(self, calls, at, payload):
         self.endpoint.kill_at = self.endpoint.posts + at
-        self.allowed_repeats += MAX_ACKNOWLEDGED + calls
-        self.run(calls)
+        self.allow_a_crash(calls, payload)
+        self.run(calls, payload=payload)
 
-    @rule(calls=st.sampled_from([1, 5, 20]), at=st.integers(1, 4))
-    def run_and_fail_to_save(self, calls, at):
+    @rule(calls=CALLS, at=st.integers(1, 4), payload=st.sampled_from(PAYLOADS))
+    def run_and_fail_to_save(self, calls, at, payload):
         self.keeper.fail_at = self.keeper.saves + at
-        self.allowed_repeats += MAX_ACKNOWLEDGED + calls
-        self.run(calls)
+        self.allow_a_crash(calls, payload)
+        self.run(calls, payload=payload)
 
     @rule(back=st.integers(1, 100))
     def rewind_by_hand(self, back):
@@ -146,7 +163,7 @@ class DeliveryMachine(RuleBasedStateMachine):
         if stored and stored.position.log_id:
             at = max(0, int(stored.position.log_id[20:]) - back)
             self.keeper.stored = Checkpoint(self.log[at].position)
-            self.allowed_repeats += back + MAX_ACKNOWLEDGED
+            self.allowed_repeats += back + MOST_EVENTS
 
     @invariant()
     def the_checkpoint_is_never_ahead_of_an_unacknowledged_event(self):
@@ -154,8 +171,8 @@ class DeliveryMachine(RuleBasedStateMachine):
         if stored:
             passed = {event.log_id for event in self.log if not before(stored.position, event.position)}
             assert passed | set(stored.acknowledged) <= accepted
-            assert len(stored.acknowledged) <= MAX_ACKNOWLEDGED
-            assert len(stored.dump()) < 8000
+            assert len(stored.acknowledged) <= MOST_EVENTS
+            assert len(stored.dump()) < 40_000
 
     @invariant()
     def repeats_stay_within_the_bound(self):

@@ -10,6 +10,7 @@ from airflow.sdk import Connection
 from auth0_webhooks.endpoint import Endpoint, base_url
 from auth0_webhooks.errors import SettingError
 from auth0_webhooks.outcomes import Answer, Outcome, outcome_of, parse_retry_after
+from auth0_webhooks.payload import Payload
 from demo.receiver import Receiver
 from tests.factory import events
 
@@ -62,7 +63,7 @@ def test_an_extra_that_cannot_be_used_is_named(extra):
 def post(made, count=1):
     async def run():
         async with made.session(1) as session:
-            return [await made.post(session, event) for event in events(count)][-1]
+            return [await made.post(session, Payload().message([event])) for event in events(count)][-1]
 
     return asyncio.run(run())
 

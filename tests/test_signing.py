@@ -11,6 +11,7 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from auth0_webhooks.endpoint import Endpoint
 from auth0_webhooks.errors import SettingError
+from auth0_webhooks.payload import Payload
 from auth0_webhooks.signing import Signer
 from tests.factory import events
 
@@ -28,7 +29,7 @@ def send(receiver, extra, count=20):
     async def run():
         endpoint = Endpoint.from_connection(connection)
         async with endpoint.session(5) as session:
-            await asyncio.gather(*(endpoint.post(session, event) for event in events(count)))
+            await asyncio.gather(*(endpoint.post(session, Payload().message([event])) for event in events(count)))
 
     asyncio.run(run())
 

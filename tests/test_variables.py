@@ -14,9 +14,9 @@ from airflow.sdk.execution_time.comms import ErrorResponse
 
 from auth0_webhooks import variables
 from auth0_webhooks.checkpoint import Checkpoint, parse_checkpoint
-from auth0_webhooks.delivery import CheckpointMovedError
 from auth0_webhooks.errors import AirflowUnavailableError, SettingError, SupersededError
 from auth0_webhooks.events import Position
+from auth0_webhooks.keeper import CheckpointMovedError
 from tests.factory import log_id
 
 KEY = "r_checkpoint"

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from auth0_webhooks.dead_letters import DeadLetter, DeadLetterStore
     from auth0_webhooks.endpoint import Endpoint
     from auth0_webhooks.events import LogEvent
+    from auth0_webhooks.payload import Payload
 
 log = logging.getLogger(__name__)
 
@@ -49,9 +50,8 @@ class DeadLetterOperator(BaseOperator):
 
     def execute(self, context: Context) -> None:
         """Work through the routes; pushes XCom ``report``, by route, before a failure is raised too."""
-        from auth0_webhooks.connections import get_connection
         from auth0_webhooks.dead_letters import DeadLetterStore
-        from auth0_webhooks.endpoint import Endpoint
+        from auth0_webhooks.sending import endpoint_of, payload_of
 
         asked, send = context["params"]["route"], context["params"]["send"]
         routes = [route for route in self.routes if asked in (None, route.name)]
@@ -63,8 +63,7 @@ class DeadLetterOperator(BaseOperator):
                 outcome = report[route.name] = Outcome()
                 store = DeadLetterStore(route)
                 if send:
-                    endpoint = Endpoint.from_connection(get_connection(route.webhook_conn_id))
-                    asyncio.run(_send(endpoint, store, route.concurrent_calls, outcome))
+                    asyncio.run(_send(endpoint_of(route), payload_of(route), store, route.concurrent_calls, outcome))
                 else:
                     for letter, _ in store.letters():
                         outcome.left += 1
@@ -78,7 +77,7 @@ class DeadLetterOperator(BaseOperator):
             raise EndpointUnavailableError(f"not everything could be sent again ({reasons}); what is left stays set aside")
 
 
-async def _send(endpoint: Endpoint, store: DeadLetterStore, calls: int, outcome: Outcome) -> None:
+async def _send(endpoint: Endpoint, payload: Payload, store: DeadLetterStore, calls: int, outcome: Outcome) -> None:
     from auth0_webhooks import outcomes
 
     async with endpoint.session(calls) as session:
@@ -89,7 +88,7 @@ async def _send(endpoint: Endpoint, store: DeadLetterStore, calls: int, outcome:
                 outcome.left += 1
                 if outcome.stopped_by:
                     continue  # only counted
-                answer = await endpoint.post(session, event)
+                answer = await endpoint.post(session, payload.message([event]))
                 meaning = outcomes.outcome_of(answer)
                 if meaning is outcomes.Outcome.DELIVERED:
                     await asyncio.to_thread(store.remove, letter.log_id)

@@ -52,11 +52,10 @@ class DeliverOperator(RouteOperator):
         _emit(context, run.route, report)
 
     def _deliver(self, context: Context, run: RunSettings, fetched: dict[str, Any], filtered: dict[str, Any]) -> None:
-        from auth0_webhooks.connections import get_connection
         from auth0_webhooks.dead_letters import DeadLetterStore
         from auth0_webhooks.delivery import Delivery
-        from auth0_webhooks.endpoint import Endpoint
         from auth0_webhooks.events import Position
+        from auth0_webhooks.sending import endpoint_of, payload_of
         from auth0_webhooks.state_store import WindowProgress
         from auth0_webhooks.variables import CheckpointVariable
 
@@ -73,12 +72,13 @@ class DeliverOperator(RouteOperator):
                 start_from=route.start_from_text,
             )
         delivery = self._delivery = Delivery(
-            Endpoint.from_connection(get_connection(route.webhook_conn_id)),
+            endpoint_of(route),
             keeper,
             start=Position(*fetched["start"]),
             end=Position(*fetched["end"]),
             first=fetched["first_run"],
             by_time=run.window is not None,
+            payload=payload_of(route),
             concurrent_calls=route.concurrent_calls,
             dead_letters=DeadLetterStore(route) if route.on_reject == "dead_letter" else None,
         )
@@ -109,7 +109,7 @@ class DeliverOperator(RouteOperator):
         report.refused = counts[State.REFUSED]
         done = report.delivered_now + report.delivered_before + report.dead_lettered
         report.not_reached = report.selected - done - report.refused
-        report.repeated, report.retried = progress.repeated, figures.retried
+        report.repeated, report.retried, report.posts = progress.repeated, figures.retried, figures.posts
         report.slowest_answer = round(figures.slowest_answer, 3)
         if run.window:
             return

@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Protocol
 
 from auth0_webhooks.checkpoint import MAX_ACKNOWLEDGED, Checkpoint, Hold, iso
@@ -19,7 +19,9 @@ from auth0_webhooks.errors import (
     EventRefusedError,
     SupersededError,
 )
-from auth0_webhooks.outcomes import SLOW_DOWN, Answer, Outcome, outcome_of
+from auth0_webhooks.keeper import CheckpointKeeper, CheckpointMovedError
+from auth0_webhooks.outcomes import SLOW_DOWN, TOO_LARGE, Answer, Outcome, hold_of, outcome_of
+from auth0_webhooks.payload import Payload
 from auth0_webhooks.progress import Progress, State
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from auth0_webhooks.batch import Batch
     from auth0_webhooks.endpoint import Endpoint
     from auth0_webhooks.events import LogEvent, Position
+    from auth0_webhooks.payload import Message
 
 RETRY_SECONDS = 60.0
 """How long one event is tried again within the task, from its first failure on."""
@@ -37,37 +40,8 @@ SAVE_SECONDS = 0.5
 """How often the checkpoint is saved at the latest; promised is a second."""
 KILL_GRACE = 3.0
 """How long POSTs under way are awaited when Airflow ends the task; it kills the process after about 5 s."""
-GONE_SECONDS = 3600.0
-"""How long an endpoint that answers 410 is left alone."""
-LONGEST_HOLD = 86_400.0
-"""No Retry-After silences a route for longer than a day."""
 REFUSED_AT_FIRST = 20
 """So many events of a run refused and none accepted: it is the endpoint, not the events."""
-ON_LIVE_HOLD = "live runs before that end without a POST. To lift the hold remove hold_until from the route's checkpoint Variable"
-
-
-class CheckpointMovedError(Exception):
-    """Someone else stored a checkpoint while events were being delivered; ``found`` is None when it is gone."""
-
-    def __init__(self, found: Checkpoint | None) -> None:
-        super().__init__("the checkpoint was moved by someone else")
-        self.found = found
-
-
-class CheckpointKeeper(Protocol):
-    """Where the checkpoint lies. Both calls block, and are made from one thread at a time."""
-
-    on_hold: str
-    """What to tell a person about a hold: what becomes of it, and how it is lifted."""
-
-    def load(self) -> Checkpoint | None:
-        """Read it; None means that there is none."""
-
-    def save(self, checkpoint: Checkpoint) -> None:
-        """Store it.
-
-        :raises CheckpointMovedError: when what is stored is not what was read or saved last.
-        """
 
 
 class DeadLetters(Protocol):
@@ -94,6 +68,7 @@ class Delivery:
     :param start: the checkpoint that the run was read from; ``first`` says that none was stored then.
     :param end: the place after everything that was read.
     :param by_time: the events are a window's, in the order of their dates.
+    :param payload: how events are put into POSTs; the endpoint is one that says so in its headers.
     :param dead_letters: where to set refused events aside; None stops the run at the first one.
     """
 
@@ -106,14 +81,15 @@ class Delivery:
         end: Position,
         first: bool = False,
         by_time: bool = False,
+        payload: Payload = Payload(),  # noqa: B008 - it cannot change
         concurrent_calls: int = 5,
         dead_letters: DeadLetters | None = None,
     ) -> None:
         self.figures = Figures()
-        self.progress = Progress(Checkpoint(start), by_time=by_time)
+        self.progress = Progress(Checkpoint(start), by_time=by_time, most_outstanding=payload.most_outstanding)
         self._endpoint, self._keeper, self._dead_letters = endpoint, keeper, dead_letters
         self._start, self._end, self._first = start, end, first
-        self._calls = concurrent_calls
+        self._payload, self._calls, self._fits = payload, concurrent_calls, payload.max_bytes
         self._saved: Checkpoint | None = None
         self._error: BaseException | None = None
         self._moved: CheckpointMovedError | SupersededError | None = None
@@ -178,7 +154,7 @@ class Delivery:
         self._ending, saver = False, asyncio.create_task(self._keep_saving())
         try:
             for number, batch in enumerate(batches()):
-                self.progress.open(number, batch)
+                self.progress.open(number, batch, self._payload.groups(batch.events))
                 await self._deliver_batch(session)
                 if self._stopped.is_set():
                     break
@@ -210,55 +186,80 @@ class Delivery:
     async def _work(self, session: aiohttp.ClientSession) -> None:
         while not self._stopped.is_set():
             self._room.clear()
-            index = self.progress.take()
-            if index is None:
+            group = self.progress.take()
+            if not group:
                 if self.progress.all_taken:
                     return
                 await self._room.wait()
                 continue
             try:
-                state = await self._deliver(session, index)
+                await self._deliver(session, group)
             except Exception as error:  # noqa: BLE001 - a dead letter that cannot be stored, or a fault of our own
-                state = State.NOT_REACHED
                 self._fail(error)
-            self.progress.settle(index, state)
+            self.progress.give_back(group)
             self._room.set()
-            if self.progress.unsaved >= MAX_ACKNOWLEDGED // 2:
-                self._save_now.set()
 
-    async def _deliver(self, session: aiohttp.ClientSession, index: int) -> State:
-        """Try one event until it is settled, its time is up or the run stops."""
-        event, tries, deadline = self.progress.event(index), 0, 0.0
+    async def _deliver(self, session: aiohttp.ClientSession, group: list[int]) -> None:
+        """Deliver the events of one POST; split it for as long as the webhook finds it too large, or refuses an event in it."""
+        parts = [group]
+        while parts:
+            part = parts.pop()
+            events, half = [self.progress.event(index) for index in part], len(part) // 2
+            message = self._payload.message(events)
+            if half and (size := len(message.body.encode())) > self._fits:
+                parts += [part[half:], part[:half]]
+                continue
+            answer, tries = await self._post(session, message)
+            if answer is None:
+                return
+            if outcome_of(answer) is Outcome.DELIVERED:
+                self._settle(part, State.DELIVERED_NOW)
+                self._accepted_any = True
+                await self._set_aside_first()
+            elif half:
+                if answer.status in TOO_LARGE:
+                    self._fits = min(self._fits, size // 2)
+                # The first half first: with on_reject: stop everything before the refused event is delivered.
+                parts += [part[half:], part[:half]]
+            else:
+                self._settle(part, await self._refused(part[0], events[0], answer, tries))
+
+    def _settle(self, part: list[int], state: State) -> None:
+        for index in part:
+            self.progress.settle(index, state)
+        self._room.set()
+        if self.progress.unsaved >= MAX_ACKNOWLEDGED // 2:
+            self._save_now.set()
+
+    async def _post(self, session: aiohttp.ClientSession, message: Message) -> tuple[Answer | None, int]:
+        """Try one POST until it is delivered or refused; None where the run stops before that. With the number of tries."""
+        tries, deadline = 0, 0.0
         while True:
             while (pause := self._not_before - time.monotonic()) > 0 and not self._stopped.is_set():
                 await self._sleep(pause)
             if self._stopped.is_set():
-                return State.NOT_REACHED
+                return None, tries
             began = time.monotonic()
-            answer = await self._endpoint.post(session, event)
+            answer = await self._endpoint.post(session, message)
             now = time.monotonic()
             tries += 1
             self.figures.posts += 1
             self.figures.retried += tries > 1
             self.figures.slowest_answer = max(self.figures.slowest_answer, now - began)
             outcome = outcome_of(answer)
-            if outcome is Outcome.DELIVERED:
-                self._accepted_any = True
-                await self._set_aside_first()
-                return State.DELIVERED_NOW
-            if outcome is Outcome.EVENT_REFUSED:
-                return await self._refused(index, event, answer, tries)
+            if outcome in {Outcome.DELIVERED, Outcome.EVENT_REFUSED}:
+                return answer, tries
             deadline = deadline or now + RETRY_SECONDS
-            delay = self._delay(answer, outcome, event, tries, deadline - now)
+            delay = self._delay(answer, outcome, message, tries, deadline - now)
             if delay is None:
-                return State.NOT_REACHED
+                return None, tries
             if answer.status in SLOW_DOWN:
                 self._not_before = max(self._not_before, now + delay)
             await self._sleep(delay)
 
-    def _delay(self, answer: Answer, outcome: Outcome, event: LogEvent, tries: int, left: float) -> float | None:
-        """Seconds until the event may be tried again; None when it may not, and the run stops."""
-        what = f"the webhook at {self._endpoint.name}: {answer} (event {event.log_id}, try {tries})"
+    def _delay(self, answer: Answer, outcome: Outcome, message: Message, tries: int, left: float) -> float | None:
+        """Seconds until a POST may be tried again; None when it may not, and the run stops."""
+        what = f"the webhook at {self._endpoint.name}: {answer} ({message.what}, try {tries})"
         if outcome is Outcome.ENDPOINT_WRONG:
             self._fail(
                 EndpointWrongError(
@@ -267,15 +268,12 @@ class Delivery:
                 )
             )
             return None
-        wait = answer.retry_after or 0.0
-        if outcome is Outcome.NOT_BEFORE or wait > RETRY_SECONDS:
-            wait = min(max(wait, GONE_SECONDS if outcome is Outcome.NOT_BEFORE else 0.0), LONGEST_HOLD)
-            until = datetime.now(timezone.utc) + timedelta(seconds=wait)
-            self.figures.held = Hold(until, f"webhook answered {answer}")
-            self._fail(EndpointHeldError(f"{what}; held until {iso(until)}, as it asked: {self._keeper.on_hold}"))
+        if hold := hold_of(answer, longer_than=RETRY_SECONDS):
+            self.figures.held = hold
+            self._fail(EndpointHeldError(f"{what}; held until {iso(hold.until)}, as it asked: {self._keeper.on_hold}"))
             return None
         back_off: float = min(FIRST_BACK_OFF * 2 ** (tries - 1), LONGEST_BACK_OFF)
-        delay = max(wait, back_off * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+        delay = max(answer.retry_after or 0.0, back_off * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
         if delay > left:
             self._fail(
                 EndpointUnavailableError(

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
 from enum import Enum
 from typing import NamedTuple
+
+from auth0_webhooks.checkpoint import Hold
+
+GONE_SECONDS = 3600.0
+"""How long an endpoint that answers 410 is left alone."""
+LONGEST_HOLD = 86_400.0
+"""No Retry-After silences a route for longer than a day."""
 
 
 class Outcome(Enum):
@@ -32,6 +39,9 @@ _TABLE: tuple[tuple[range | frozenset[int], Outcome], ...] = (
 SLOW_DOWN = frozenset({429, 503})
 """Answers that are about the endpoint's load, not about one request: the whole run pauses."""
 
+TOO_LARGE = frozenset({413})
+"""Answers that are about a request's size: smaller ones are made from there on."""
+
 
 class Answer(NamedTuple):
     """What came back for one POST.
@@ -55,6 +65,16 @@ def outcome_of(answer: Answer) -> Outcome:
         if answer.status in statuses:
             return outcome
     return Outcome.FOR_NOW
+
+
+def hold_of(answer: Answer, *, longer_than: float) -> Hold | None:
+    """How long an answer asks to be left alone, where that is longer than so many seconds; 410 asks for an hour."""
+    gone = outcome_of(answer) is Outcome.NOT_BEFORE
+    wait = max(answer.retry_after or 0.0, GONE_SECONDS if gone else 0.0)
+    if not gone and wait <= longer_than:
+        return None
+    until = datetime.now(timezone.utc) + timedelta(seconds=min(wait, LONGEST_HOLD))
+    return Hold(until, f"webhook answered {answer}")
 
 
 def parse_retry_after(value: str | None) -> float | None:

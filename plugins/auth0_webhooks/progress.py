@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from enum import IntEnum
 
 from auth0_webhooks.batch import Batch
@@ -29,20 +30,23 @@ class Progress:
 
     Two rules bound what can ever be sent twice. An acknowledgement beyond the first unfinished event is remembered with
     the checkpoint, and no more of them come about than can be remembered. And no POST starts while
-    ``MAX_ACKNOWLEDGED`` of them are not yet saved, so a crash repeats at most those and the POSTs under way.
+    ``MAX_ACKNOWLEDGED`` of them are not yet saved, so a crash repeats at most those and the events under way.
 
+    :param most_outstanding: events that may be under way or remembered at a time; the POST of the first missing one may
+        always go.
     :param by_time: the events are a window's, in the order of their dates; else they come in the order of their log ids.
     """
 
-    def __init__(self, checkpoint: Checkpoint, *, by_time: bool = False) -> None:
+    def __init__(self, checkpoint: Checkpoint, *, by_time: bool = False, most_outstanding: int = MAX_ACKNOWLEDGED) -> None:
         self.position = checkpoint.position
         self.before = before_in_time if by_time else before
-        self._by_time = by_time
+        self._by_time, self._most = by_time, most_outstanding
         self.unsaved = 0
         self.repeated = 0
         self._remembered = set(checkpoint.acknowledged)
         self._events: list[LogEvent] = []
         self._states = bytearray()
+        self._groups: Sequence[int] = ()
         self._end: Position | None = None
         self._batch = -1
         self._all_states: dict[int, bytearray] = {}
@@ -54,8 +58,12 @@ class Progress:
         self._events, self._states, self._end = [], bytearray(), None
         self._low = self._next = self._high = self._beyond = 0
 
-    def open(self, number: int, batch: Batch) -> None:
-        """Begin with the run's batch ``number``: events at or before the position, or remembered, are done already."""
+    def open(self, number: int, batch: Batch, groups: Sequence[int] | None = None) -> None:
+        """Begin with the run's batch ``number``: events at or before the position, or remembered, are done already.
+
+        :param groups: for each event the index at which the POST that it belongs to ends; by default each has its own.
+        """
+        self._groups = groups if groups is not None else range(1, len(batch.events) + 1)
         counted = self._all_states.setdefault(number, bytearray(len(batch.events)))
         self._events, self._states, self._end, self._batch = batch.events, bytearray(len(batch.events)), batch.end, number
         self._next = self._low = self._high = self._beyond = 0
@@ -73,20 +81,29 @@ class Progress:
         """Whether no event of the open batch is left to start."""
         return self._next == len(self._events)
 
-    def take(self) -> int | None:
-        """The index of the next event to send, or None while none may start (or none is left)."""
+    def take(self) -> list[int]:
+        """The indexes of the next POST's events, in their order; none while none may start (or none is left)."""
         states, count = self._states, len(self._events)
         while self._next < count and states[self._next] != State.NOT_REACHED:
             self._next += 1
         if self._next == count or self.unsaved >= MAX_ACKNOWLEDGED:
-            return None
+            return []
+        end = self._groups[self._next]
+        group = [index for index in range(self._next, end) if states[index] == State.NOT_REACHED]
         outstanding = self._beyond + len(self._remembered) + self._under_way
-        if self._next != self._low and outstanding >= MAX_ACKNOWLEDGED:
-            return None
-        index, self._next = self._next, self._next + 1
-        states[index] = State.UNDER_WAY
-        self._under_way += 1
-        return index
+        if self._next != self._low and outstanding + len(group) > self._most:
+            return []
+        self._next = end
+        for index in group:
+            states[index] = State.UNDER_WAY
+        self._under_way += len(group)
+        return group
+
+    def give_back(self, group: list[int]) -> None:
+        """Those of a POST's events that nothing became of, because the run stops, were not reached."""
+        for index in group:
+            if self._states[index] == State.UNDER_WAY:
+                self.settle(index, State.NOT_REACHED)
 
     def close(self, start: Position, end: Position) -> None:
         """All batches of what was read from ``start`` on are done: the place is the ``end`` of that, wanted or not."""

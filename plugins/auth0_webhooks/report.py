@@ -51,6 +51,7 @@ class Report:
     not_reached: int = 0
     repeated: int = 0
     retried: int = 0
+    posts: int = 0
     slowest_answer: float = 0.0
     first_event: str | None = None
     last_event: str | None = None

@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from auth0_webhooks.checkpoint import iso, parse_time
 from auth0_webhooks.errors import SettingError
 from auth0_webhooks.log_types import parse_level
+from auth0_webhooks.payload import MOST_EVENTS, Form
 
 MAX_CONCURRENT_CALLS = 100
 DEAD_LETTER_DAG_ID = "auth0_webhook_dead_letters"
@@ -85,6 +86,10 @@ class Route(BaseModel):
     watch: Annotated[float | None, BeforeValidator(_parse_watch)] = Field(3.0, ge=1, le=3600)
     alarm_conn_id: str | None = Field(None, min_length=1)
     alarm_lag_seconds: Count = Field(900, ge=1)
+    payload: Form = "event"
+    max_events: Count = Field(100, ge=1, le=MOST_EVENTS)
+    max_bytes: Count = Field(1_000_000, ge=1_000, le=100_000_000)
+    gzip: bool = False
 
     @field_validator("schedule")
     @classmethod

@@ -11,8 +11,8 @@ from airflow.sdk import Variable
 from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
 
 from auth0_webhooks.checkpoint import Checkpoint, parse_checkpoint, saved_since, stored_start_from
-from auth0_webhooks.delivery import ON_LIVE_HOLD, CheckpointMovedError
 from auth0_webhooks.errors import AirflowUnavailableError, SettingError, SupersededError
+from auth0_webhooks.keeper import ON_LIVE_HOLD, CheckpointMovedError
 
 log = logging.getLogger(__name__)
 

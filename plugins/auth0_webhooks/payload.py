@@ -1,0 +1,87 @@
+"""What one POST carries: an event, or a batch of them as a JSON array or as JSON lines."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from auth0_webhooks.checkpoint import MAX_ACKNOWLEDGED
+from auth0_webhooks.events import LogEvent
+
+Form = Literal["event", "array", "lines"]
+
+MOST_EVENTS = 500
+"""Events in one POST at the most; also how many may be under way, or remembered beyond the first missing one, in batches."""
+
+
+class Message(NamedTuple):
+    """One POST. ``id`` is its ``webhook-id``, the same on every try; ``what`` names it in an error, without its content."""
+
+    id: str
+    body: str
+    log_ids: tuple[str, ...]
+
+    @property
+    def what(self) -> str:
+        """The event, or the batch, in words."""
+        if len(self.log_ids) == 1:
+            return f"event {self.log_ids[0]}"
+        return f"batch of {len(self.log_ids)} events, {self.log_ids[0]} to {self.log_ids[-1]}"
+
+
+@dataclass(frozen=True)
+class Payload:
+    """How a route's events are put into POSTs.
+
+    :param max_events: in one POST, 1 to ``MOST_EVENTS``; does not count for single events.
+    :param max_bytes: of one POST's body before compression; a single event may be larger.
+    """
+
+    form: Form = "event"
+    max_events: int = 100
+    max_bytes: int = 1_000_000
+
+    @property
+    def most_outstanding(self) -> int:
+        """How many events may be under way, or acknowledged beyond the first one that is missing."""
+        return MAX_ACKNOWLEDGED if self.form == "event" else MOST_EVENTS
+
+    @property
+    def content_type(self) -> str:
+        """The media type of a POST's body."""
+        return "application/x-ndjson" if self.form == "lines" else "application/json"
+
+    def groups(self, events: Sequence[LogEvent]) -> list[int]:
+        """Where the POST that each event belongs to ends, as an index into ``events``.
+
+        It depends on the events alone, not on which of them are done, so that a later try makes the same POSTs.
+        """
+        if self.form == "event":
+            return list(range(1, len(events) + 1))
+        ends: list[int] = []
+        start, size = 0, 0
+        for index, event in enumerate(events):
+            more = len(event.body.encode()) + 1
+            if index > start and (index - start >= self.max_events or size + more >= self.max_bytes):
+                ends += [index] * (index - start)
+                start, size = index, 0
+            size += more
+        return ends + [len(events)] * (len(events) - start)
+
+    def message(self, events: Sequence[LogEvent]) -> Message:
+        """The POST of these events."""
+        log_ids = tuple(event.log_id for event in events)
+        if self.form == "event":
+            return Message(log_ids[0], events[0].body, log_ids)
+        # A line break inside an event's JSON can only be a blank between its parts.
+        texts = [event.body.replace("\r", " ").replace("\n", " ") if self.form == "lines" else event.body for event in events]
+        body = "".join(f"{text}\n" for text in texts) if self.form == "lines" else f"[{','.join(texts)}]"
+        return Message(batch_id(log_ids), body, log_ids)
+
+
+def batch_id(log_ids: Sequence[str]) -> str:
+    """The ``webhook-id`` of a batch: its first log id, its count, and a digest of all its log ids."""
+    digest = hashlib.sha256(",".join(log_ids).encode()).hexdigest()[:16]
+    return f"{log_ids[0]}-{len(log_ids)}-{digest}"
