@@ -63,7 +63,8 @@ class DeadLetterOperator(BaseOperator):
                 outcome = report[route.name] = Outcome()
                 store = DeadLetterStore(route)
                 if send:
-                    asyncio.run(_send(endpoint_of(route), payload_of(route), store, route.concurrent_calls, outcome))
+                    payload = payload_of(route)
+                    asyncio.run(_send(endpoint_of(route, payload), payload, store, route.concurrent_calls, outcome))
                 else:
                     for letter, _ in store.letters():
                         outcome.left += 1

@@ -59,7 +59,7 @@ class DeliverOperator(RouteOperator):
         from auth0_webhooks.state_store import WindowProgress
         from auth0_webhooks.variables import CheckpointVariable
 
-        route = run.route
+        route, payload = run.route, payload_of(run.route)
         keeper: WindowProgress | CheckpointVariable
         if run.window:
             store = context["task_state_store"]
@@ -72,13 +72,13 @@ class DeliverOperator(RouteOperator):
                 start_from=route.start_from_text,
             )
         delivery = self._delivery = Delivery(
-            endpoint_of(route),
+            endpoint_of(route, payload),
             keeper,
             start=Position(*fetched["start"]),
             end=Position(*fetched["end"]),
             first=fetched["first_run"],
             by_time=run.window is not None,
-            payload=payload_of(route),
+            payload=payload,
             concurrent_calls=route.concurrent_calls,
             dead_letters=DeadLetterStore(route) if route.on_reject == "dead_letter" else None,
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from auth0_webhooks.checkpoint import MAX_ACKNOWLEDGED
+from auth0_webhooks.envelope import NO_ENVELOPE, Envelope
 from auth0_webhooks.events import LogEvent
 
 Form = Literal["event", "array", "lines"]
@@ -37,11 +38,13 @@ class Payload:
 
     :param max_events: in one POST, 1 to ``MOST_EVENTS``; does not count for single events.
     :param max_bytes: of one POST's body before compression; a single event may be larger.
+    :param envelope: what each event is wrapped in.
     """
 
     form: Form = "event"
     max_events: int = 100
     max_bytes: int = 1_000_000
+    envelope: Envelope = NO_ENVELOPE
 
     @property
     def most_outstanding(self) -> int:
@@ -51,7 +54,11 @@ class Payload:
     @property
     def content_type(self) -> str:
         """The media type of a POST's body."""
-        return "application/x-ndjson" if self.form == "lines" else "application/json"
+        if self.form == "lines":
+            return "application/x-ndjson"
+        if self.envelope.kind == "cloudevents":
+            return f"application/cloudevents{'-batch' if self.form == 'array' else ''}+json"
+        return "application/json"
 
     def groups(self, events: Sequence[LogEvent]) -> list[int]:
         """Where the POST that each event belongs to ends, as an index into ``events``.
@@ -63,7 +70,7 @@ class Payload:
         ends: list[int] = []
         start, size = 0, 0
         for index, event in enumerate(events):
-            more = len(event.body.encode()) + 1
+            more = len(self.envelope.wrap(event).encode()) + 1
             if index > start and (index - start >= self.max_events or size + more >= self.max_bytes):
                 ends += [index] * (index - start)
                 start, size = index, 0
@@ -74,10 +81,13 @@ class Payload:
         """The POST of these events."""
         log_ids = tuple(event.log_id for event in events)
         if self.form == "event":
-            return Message(log_ids[0], events[0].body, log_ids)
-        # A line break inside an event's JSON can only be a blank between its parts.
-        texts = [event.body.replace("\r", " ").replace("\n", " ") if self.form == "lines" else event.body for event in events]
-        body = "".join(f"{text}\n" for text in texts) if self.form == "lines" else f"[{','.join(texts)}]"
+            return Message(log_ids[0], self.envelope.wrap(events[0]), log_ids)
+        texts = [self.envelope.wrap(event) for event in events]
+        if self.form == "lines":
+            # A line break inside an event's JSON can only be a blank between its parts.
+            body = "".join(text.replace("\r", " ").replace("\n", " ") + "\n" for text in texts)
+        else:
+            body = f"[{','.join(texts)}]"
         return Message(batch_id(log_ids), body, log_ids)
 
 

@@ -11,6 +11,7 @@ from croniter import croniter
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from auth0_webhooks.checkpoint import iso, parse_time
+from auth0_webhooks.envelope import Kind
 from auth0_webhooks.errors import SettingError
 from auth0_webhooks.log_types import parse_level
 from auth0_webhooks.payload import MOST_EVENTS, Form
@@ -90,6 +91,7 @@ class Route(BaseModel):
     max_events: Count = Field(100, ge=1, le=MOST_EVENTS)
     max_bytes: Count = Field(1_000_000, ge=1_000, le=100_000_000)
     gzip: bool = False
+    envelope: Kind = "none"
 
     @field_validator("schedule")
     @classmethod
