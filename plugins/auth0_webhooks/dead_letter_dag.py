@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import DAG, BaseOperator, Param
 
 from auth0_webhooks.errors import EndpointUnavailableError, SettingError
+from auth0_webhooks.redaction import redaction_mark
 from auth0_webhooks.route import DEAD_LETTER_DAG_ID, Route
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from auth0_webhooks.endpoint import Endpoint
     from auth0_webhooks.events import LogEvent
     from auth0_webhooks.payload import Payload
+    from auth0_webhooks.redaction import Redaction
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +53,7 @@ class DeadLetterOperator(BaseOperator):
     def execute(self, context: Context) -> None:
         """Work through the routes; pushes XCom ``report``, by route, before a failure is raised too."""
         from auth0_webhooks.dead_letters import DeadLetterStore
-        from auth0_webhooks.sending import endpoint_of, payload_of
+        from auth0_webhooks.sending import endpoint_of, payload_of, redaction_of
 
         asked, send = context["params"]["route"], context["params"]["send"]
         routes = [route for route in self.routes if asked in (None, route.name)]
@@ -63,8 +65,11 @@ class DeadLetterOperator(BaseOperator):
                 outcome = report[route.name] = Outcome()
                 store = DeadLetterStore(route)
                 if send:
-                    payload = payload_of(route)
-                    asyncio.run(_send(endpoint_of(route, payload), payload, store, route.concurrent_calls, outcome))
+                    payload, redaction = payload_of(route), redaction_of(route)
+                    letters = _redacted(store.letters(), redaction, redaction_mark(route.redact))
+                    asyncio.run(
+                        _send(endpoint_of(route, payload), payload, store, letters, outcome, calls=route.concurrent_calls)
+                    )
                 else:
                     for letter, _ in store.letters():
                         outcome.left += 1
@@ -78,12 +83,28 @@ class DeadLetterOperator(BaseOperator):
             raise EndpointUnavailableError(f"not everything could be sent again ({reasons}); what is left stays set aside")
 
 
-async def _send(endpoint: Endpoint, payload: Payload, store: DeadLetterStore, calls: int, outcome: Outcome) -> None:
+def _redacted(
+    letters: Iterator[tuple[DeadLetter, LogEvent]], redaction: Redaction | None, mark: str
+) -> Iterator[tuple[DeadLetter, LogEvent]]:
+    """The letters with their events as the route redacts them today; what it redacted by the same rules stays as it is."""
+    for letter, event in letters:
+        yield letter, event._replace(body=redaction.body(event)) if redaction and letter.redaction != mark else event
+
+
+async def _send(
+    endpoint: Endpoint,
+    payload: Payload,
+    store: DeadLetterStore,
+    letters: Iterator[tuple[DeadLetter, LogEvent]],
+    outcome: Outcome,
+    *,
+    calls: int,
+) -> None:
     from auth0_webhooks import outcomes
 
     async with endpoint.session(calls) as session:
 
-        async def work(letters: Iterator[tuple[DeadLetter, LogEvent]]) -> None:
+        async def work() -> None:
             for letter, event in letters:
                 _note(outcome, letter)
                 outcome.left += 1
@@ -103,8 +124,7 @@ async def _send(endpoint: Endpoint, payload: Payload, store: DeadLetterStore, ca
                     continue
                 outcome.left -= 1
 
-        letters = store.letters()
-        await asyncio.gather(*(work(letters) for _ in range(calls)))
+        await asyncio.gather(*(work() for _ in range(calls)))
 
 
 def _note(outcome: Outcome, letter: DeadLetter) -> None:

@@ -21,6 +21,7 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 from auth0_webhooks.checkpoint import iso
 from auth0_webhooks.errors import DeadLetterStoreError, SettingError
 from auth0_webhooks.events import LogEvent, Position
+from auth0_webhooks.redaction import redaction_mark
 
 if TYPE_CHECKING:
     from auth0_webhooks.outcomes import Answer
@@ -32,7 +33,10 @@ DEFAULT_FOLDER = "auth0_webhook_dead_letters"
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """What happened to one event. ``at`` is the time of the last try (ISO 8601, UTC); ``answer_body`` is cut short."""
+    """What happened to one event. ``at`` is the time of the last try (ISO 8601, UTC); ``answer_body`` is cut short.
+
+    ``redaction`` tells by what rules the event was redacted before it was written; empty: by none.
+    """
 
     log_id: str
     type: str
@@ -42,6 +46,7 @@ class DeadLetter:
     answer_body: str
     tries: int
     at: str
+    redaction: str = ""
 
 
 class DeadLetterStore:
@@ -69,7 +74,7 @@ class DeadLetterStore:
             )
 
     def put(self, event: LogEvent, answer: Answer, tries: int) -> None:
-        """Store one event durably: written under a temporary name, then moved, so a file is whole or not there.
+        """Store one event, as it was sent, durably: written under a temporary name, then moved, so a file is whole or not there.
 
         :raises DeadLetterStoreError: when it cannot be stored; then the event must not count as done.
         """
@@ -82,6 +87,7 @@ class DeadLetterStore:
             answer.body,
             tries,
             iso(datetime.now(timezone.utc)),
+            redaction_mark(self._route.redact),
         )
         content = json.dumps(asdict(letter)) + "\n" + event.body
         path, temporary = self._path(event.log_id), self._folder / f".{event.log_id}.{os.getpid()}.tmp"

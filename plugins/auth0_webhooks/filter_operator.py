@@ -26,7 +26,7 @@ class FilterOperator(RouteOperator):
         from auth0_webhooks.batch import pack
         from auth0_webhooks.filters import Selection, Tally, select
         from auth0_webhooks.log_types import unknown_type_warning
-        from auth0_webhooks.masking import masked
+        from auth0_webhooks.sending import sample_of
 
         run, tally, fetched = self.run_settings(context), Tally(), manifest(context, FETCH)
         digest = hashlib.sha256(json.dumps([fetched["start"], fetched["end"]]).encode())
@@ -50,6 +50,6 @@ class FilterOperator(RouteOperator):
             "selected_types": dict(tally.selected_types),
             "first_selected": tally.first_selected and [*tally.first_selected[:3]],
             "last_selected": tally.last_selected and [*tally.last_selected[:3]],
-            "sample": masked(tally.first_selected.body) if run.dry_run and tally.first_selected else None,
+            "sample": sample_of(route, tally.first_selected) if run.dry_run and tally.first_selected else None,
         }
         return {"counts": counts, "fingerprint": digest.hexdigest()}

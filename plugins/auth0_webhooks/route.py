@@ -15,6 +15,7 @@ from auth0_webhooks.envelope import Kind
 from auth0_webhooks.errors import SettingError
 from auth0_webhooks.log_types import parse_level
 from auth0_webhooks.payload import MOST_EVENTS, Form
+from auth0_webhooks.redaction import Action, parse_rules
 
 MAX_CONCURRENT_CALLS = 100
 DEAD_LETTER_DAG_ID = "auth0_webhook_dead_letters"
@@ -92,6 +93,7 @@ class Route(BaseModel):
     max_bytes: Count = Field(1_000_000, ge=1_000, le=100_000_000)
     gzip: bool = False
     envelope: Kind = "none"
+    redact: Annotated[dict[str, Action], BeforeValidator(parse_rules)] = {}
 
     @field_validator("schedule")
     @classmethod

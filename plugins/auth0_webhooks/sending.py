@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from urllib.parse import urlsplit
 
 from auth0_webhooks.connections import get_connection
-from auth0_webhooks.endpoint import Endpoint, base_url
+from auth0_webhooks.endpoint import Endpoint, base_url, how_to_set
 from auth0_webhooks.envelope import Envelope
+from auth0_webhooks.errors import SettingError
+from auth0_webhooks.events import LogEvent
+from auth0_webhooks.masking import masked
 from auth0_webhooks.payload import Payload
+from auth0_webhooks.redaction import MIN_KEY, Redaction
 from auth0_webhooks.route import Route
 
 
@@ -30,3 +35,36 @@ def endpoint_of(route: Route, payload: Payload) -> Endpoint:
     :raises AirflowUnavailableError: when it cannot be read.
     """
     return Endpoint.from_connection(get_connection(route.webhook_conn_id), content_type=payload.content_type, gzip=route.gzip)
+
+
+def redaction_of(route: Route) -> Redaction | None:
+    """What the route takes out of its events; None where that is nothing.
+
+    :raises SettingError: when it needs a key for pseudonyms, and the webhook's connection has none that will do.
+    :raises AirflowUnavailableError: when the connection cannot be read.
+    """
+    if not route.redact:
+        return None
+    key = b""
+    if "pseudonym" in route.redact.values():
+        stored = get_connection(route.webhook_conn_id).extra_dejson.get("pseudonym_key")
+        key = stored.encode() if isinstance(stored, str) else b""
+        if len(key) < MIN_KEY:
+            raise SettingError(
+                f"route {route.name!r}: pseudonyms need a 'pseudonym_key' in the extra of connection {route.webhook_conn_id!r}, "
+                f"a random text of at least {MIN_KEY} characters: {how_to_set(route.webhook_conn_id)}"
+            )
+    return Redaction(route.redact, key)
+
+
+def sample_of(route: Route, event: LogEvent) -> str | None:
+    """What would be sent of an event, to be shown to people: in the route's form, with what is left of user data masked.
+
+    :raises SettingError: as :func:`payload_of` and :func:`redaction_of`.
+    """
+    redaction = redaction_of(route)
+    body = masked(redaction.body(event) if redaction else event.body)
+    if body is None or (route.payload, route.envelope) == ("event", "none"):
+        return body
+    message = payload_of(route).message([event._replace(body=body)])
+    return json.dumps(json.loads(message.body), indent=None if route.payload == "lines" else 2)
