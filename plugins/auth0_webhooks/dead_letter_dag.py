@@ -130,7 +130,7 @@ async def _send(
 def _note(outcome: Outcome, letter: DeadLetter) -> None:
     outcome.found += 1
     if len(outcome.listed) < LISTED:
-        outcome.listed.append({key: value for key, value in asdict(letter).items() if key != "answer_body"})
+        outcome.listed.append(letter.summary())
 
 
 def _lines(report: dict[str, Outcome]) -> Iterator[str]:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 DEFAULT_FOLDER = "auth0_webhook_dead_letters"
 """Below AIRFLOW_HOME, where a route names no other place."""
+NAMED = 20
+"""How many of the events that a run set aside its report names; it counts them all."""
 
 
 @dataclass(frozen=True)
@@ -48,15 +50,20 @@ class DeadLetter:
     at: str
     redaction: str = ""
 
+    def summary(self) -> dict[str, Any]:
+        """All but the answer's body, which can repeat the event: for reports and lists."""
+        return {key: value for key, value in asdict(self).items() if key != "answer_body"}
+
 
 class DeadLetterStore:
-    """The dead letters of one route.
+    """The dead letters of one route. ``set_aside`` names the first that were put there through this object.
 
     :raises SettingError: when the path cannot be used, or is a folder of this machine while tasks may run on others.
     """
 
     def __init__(self, route: Route) -> None:
         self._route = route
+        self.set_aside: list[dict[str, Any]] = []
         try:
             place = ObjectStoragePath(dead_letter_path(route))
             self._folder = place / route.name
@@ -104,6 +111,8 @@ class DeadLetterStore:
                 f"event {event.log_id} was refused, and cannot be set aside under {self._folder}: {type(error).__name__}; "
                 "the checkpoint stays before it. Mend the store, or the route's dead_letter_path"
             ) from error
+        if len(self.set_aside) < NAMED:
+            self.set_aside.append(letter.summary())
 
     def letters(self) -> Iterator[tuple[DeadLetter, LogEvent]]:
         """Everything that is set aside, by log id."""

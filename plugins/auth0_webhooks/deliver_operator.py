@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from auth0_webhooks.batch import Batch
+    from auth0_webhooks.dead_letters import DeadLetterStore
     from auth0_webhooks.delivery import Delivery
     from auth0_webhooks.report import Report
     from auth0_webhooks.route import Route
@@ -28,6 +29,7 @@ class DeliverOperator(RouteOperator):
 
     ui_color = "#e6f4ea"
     _delivery: Delivery | None = None
+    _dead_letters: DeadLetterStore | None = None
     _killed = False
 
     def execute(self, context: Context) -> None:
@@ -73,6 +75,7 @@ class DeliverOperator(RouteOperator):
                 saved_by=f"{context['run_id']} try {context['ti'].try_number}",
                 start_from=route.start_from_text,
             )
+        self._dead_letters = DeadLetterStore(route) if route.on_reject == "dead_letter" else None
         delivery = self._delivery = Delivery(
             endpoint_of(route, payload),
             keeper,
@@ -82,7 +85,7 @@ class DeliverOperator(RouteOperator):
             by_time=run.window is not None,
             payload=payload,
             concurrent_calls=route.concurrent_calls,
-            dead_letters=DeadLetterStore(route) if route.on_reject == "dead_letter" else None,
+            dead_letters=self._dead_letters,
         )
         if self._killed:
             delivery.stop(_KILLED)
@@ -109,6 +112,7 @@ class DeliverOperator(RouteOperator):
         report.delivered_now = counts[State.DELIVERED_NOW]
         report.delivered_before = counts[State.DELIVERED_BEFORE]
         report.dead_lettered = counts[State.DEAD_LETTERED]
+        report.set_aside = self._dead_letters.set_aside if self._dead_letters else []
         report.refused = counts[State.REFUSED]
         done = report.delivered_now + report.delivered_before + report.dead_lettered
         report.not_reached = report.selected - done - report.refused

@@ -29,7 +29,8 @@ class Report:
     ``lag_seconds`` is the age of the checkpoint's event while more is known to wait, 0 once the log's end was reached
     and everything wanted was delivered. ``mode`` is live, backfill or replay; the last two read a ``window`` and have no
     checkpoint. ``first_selected`` and ``last_selected`` are (log id, date, type); ``sample`` is an event with its user
-    data masked, in a dry run only. ``gap`` is the time whose events had left the tenant's log.
+    data masked, in a dry run only. ``gap`` is the time whose events had left the tenant's log. ``set_aside`` names the first
+    20 of the dead letters, each with the answer that refused it.
     """
 
     route: str
@@ -67,6 +68,7 @@ class Report:
     first_selected: list[str] | None = None
     last_selected: list[str] | None = None
     sample: str | None = None
+    set_aside: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def check(self) -> None:
