@@ -1,0 +1,68 @@
+"""Airflow's connection types "Auth0 tenant" and "Webhook": their forms.
+
+Airflow finds them through the entry point ``apache_airflow_provider`` in pyproject.toml, so only where the project is
+installed. Nothing else depends on them: a connection's type is looked at nowhere, and connections of type ``http`` do the same.
+Every process of Airflow's calls this, so it imports nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def get_provider_info() -> dict[str, Any]:
+    """What Airflow asks the entry point for; the keys are those of its ``provider_info.schema.json``."""
+    text, switch = {"type": ["string", "null"]}, {"type": ["boolean", "null"]}
+    secrets = {"type": ["array", "null"], "items": {"type": "string"}}
+    pairs = {"type": ["object", "null"]}
+    return {
+        "package-name": "auth0-log-webhooks",
+        "name": "Auth0 log webhooks",
+        "description": "Auth0 tenant log events to webhooks.",
+        "connection-types": [
+            {
+                "connection-type": "auth0",
+                "hook-class-name": "auth0_webhooks.connection_types.TenantConnectionHook",
+                "hook-name": "Auth0 tenant",
+                "ui-field-behaviour": {
+                    "hidden-fields": ["schema", "port"],
+                    "relabeling": {"host": "Tenant domain", "login": "Client ID", "password": "Client secret"},
+                    "placeholders": {"host": "example.eu.auth0.com"},
+                },
+                "conn-fields": {
+                    "audience": {
+                        "label": "Audience",
+                        "description": "Only for a custom domain: https://TENANT.eu.auth0.com/api/v2/",
+                        "schema": text,
+                    },
+                },
+            },
+            {
+                "connection-type": "webhook",
+                "hook-class-name": "auth0_webhooks.connection_types.WebhookHook",
+                "hook-name": "Webhook",
+                "ui-field-behaviour": {
+                    "hidden-fields": ["schema", "port"],
+                    "relabeling": {"host": "URL", "login": "User (Basic auth)", "password": "Password (Basic auth)"},
+                    "placeholders": {"host": "https://hooks.example.com/auth0"},
+                },
+                "conn-fields": {
+                    "signing_secrets": {
+                        "label": "Signing secrets",
+                        "description": "whsec_ and the base64 of 24 to 64 random bytes, newest first. POSTs are signed by each.",
+                        "schema": secrets,
+                    },
+                    "headers": {
+                        "label": "Request headers",
+                        "description": 'Sent with each POST, such as {"Authorization": "Bearer ..."}',
+                        "schema": pairs,
+                    },
+                    "verify": {
+                        "label": "Verify the TLS certificate",
+                        "description": "Unset is yes. A path of a CA bundle goes into Extra.",
+                        "schema": switch,
+                    },
+                },
+            },
+        ],
+    }
