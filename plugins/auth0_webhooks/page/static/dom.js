@@ -1,0 +1,70 @@
+// Makes elements, words and links. Nothing here takes HTML: what a tenant or a webhook says is only ever text.
+
+export function h(tag, attributes = {}, ...children) {
+  const svg = ["svg", "rect", "line", "title"].includes(tag);
+  const element = svg ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (value === true) element.setAttribute(name, "");
+    else if (value !== null && value !== undefined && value !== false) element.setAttribute(name, value);
+  }
+  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  return element;
+}
+
+export const number = (value) => Number(value ?? 0).toLocaleString("en-GB");
+
+export function count(value, one, many = `${one}s`) {
+  return `${number(value)} ${value === 1 ? one : many}`;
+}
+
+// Times are shown in UTC, as Auth0's log and the routes' schedules have them.
+export function time(iso) {
+  return iso ? `${iso.slice(0, 10)} ${iso.slice(11, 19)} UTC` : "never";
+}
+
+export function span(seconds) {
+  if (seconds === null || seconds === undefined) return "not known";
+  const units = [[86400, "day"], [3600, "hour"], [60, "minute"], [1, "second"]];
+  const [size, unit] = units.find(([size]) => seconds >= size) ?? [1, "second"];
+  return seconds < 1 ? "none" : count(Math.floor(seconds / size), unit);
+}
+
+export function since(iso, now) {
+  return iso ? `${time(iso)}, ${span((Date.parse(now) - Date.parse(iso)) / 1000)} ago` : "never";
+}
+
+// The page lies in a frame of Airflow's that may not navigate the window, so Airflow's own router is told where to go.
+export function airflowLink(path, text, label) {
+  const url = new URL(`../${path}`, document.baseURI);
+  const follow = (event) => {
+    if (window.parent === window) return;
+    event.preventDefault();
+    window.parent.history.pushState({}, "", url.href);
+    window.parent.dispatchEvent(new PopStateEvent("popstate", { state: {} }));
+  };
+  return h("a", { href: url.href, onclick: follow, "aria-label": label }, text);
+}
+
+export function runLink(dagId, runId, text = runId) {
+  return airflowLink(`dags/${encodeURIComponent(dagId)}/runs/${encodeURIComponent(runId)}`, text, `run ${runId}, in Airflow`);
+}
+
+export function table(caption, columns, rows, empty) {
+  if (!rows.length) return h("p", { class: "quiet" }, empty);
+  const head = columns.map(([name, kind]) => h("th", { scope: "col", class: kind }, name));
+  const cell = (content, [name, kind], first) =>
+    first ? h("th", { scope: "row" }, content) : h("td", { class: kind, "data-label": name }, content);
+  const body = rows.map((row) => h("tr", {}, row.map((content, at) => cell(content, columns[at], at === 0))));
+  return h("table", {}, h("caption", {}, caption), h("thead", {}, h("tr", {}, head)), h("tbody", {}, body));
+}
+
+export function terms(pairs) {
+  return h("dl", {}, pairs.map(([term, ...content]) => h("div", {}, h("dt", {}, term), h("dd", {}, content))));
+}
+
+export function say(text, bad = false) {
+  const message = document.getElementById("message");
+  message.className = bad ? "bad" : "";
+  message.textContent = text;
+}

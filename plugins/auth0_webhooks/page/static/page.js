@@ -1,0 +1,142 @@
+// The page "Auth0 webhooks": all routes, or with ?dag= one of them. It reads from its own API and acts through Airflow's.
+import { actions } from "./actions.js";
+import { chart } from "./chart.js";
+import { airflowLink, count, h, number, runLink, say, since, span, table, terms, time } from "./dom.js";
+
+const query = new URLSearchParams(location.search);
+const dagId = query.get("dag");
+let days = "1";
+
+const STATES = {
+  well: "✓ well", waiting: "… waiting", held: "‖ held", failing: "✗ failing", gap: "⚠ gap", new: "○ no run yet",
+};
+
+function badge(route) {
+  const off = route.paused ? [" ", h("span", { class: "state off" }, "◌ switched off")] : [];
+  return [h("span", { class: `state ${route.state.code}` }, STATES[route.state.code] ?? route.state.code), ...off];
+}
+
+function watch(route) {
+  if (!route.settings) return "not known here";
+  if (route.settings.watch === null) return "off: the clock alone";
+  return `${route.paused ? "off while switched off; else " : ""}every ${span(route.settings.watch)}`;
+}
+
+function all(data) {
+  const rank = ["failing", "held", "gap", "waiting", "new", "well"];
+  const routes = [...data.routes].sort((a, b) => rank.indexOf(a.state.code) - rank.indexOf(b.state.code));
+  const bad = routes.filter((route) => ["failing", "held", "gap", "waiting"].includes(route.state.code)).length;
+  const rows = routes.map((route) => [
+    h("a", { href: `page?dag=${encodeURIComponent(route.dag_id)}` }, route.dag_id),
+    [badge(route), h("div", {}, route.state.words, route.state.since ? `, since ${time(route.state.since)}` : "")],
+    span(route.lag_seconds),
+    span(route.seconds_to_loss),
+    since(route.last_delivered ?? route.last_delivery, data.now),
+    watch(route),
+  ]);
+  const columns = [["Route"], ["State"], ["Lag"], ["Time to retention loss"], ["Last event delivered"], ["Watch"]];
+  return [
+    h("p", { class: "answer" }, bad ? `${count(bad, "route")} of ${number(routes.length)} ${bad === 1 ? "is" : "are"} not well.`
+      : routes.length ? `All ${number(routes.length)} routes are well.` : "There are no routes here that you may see."),
+    table("Routes, those that are not well first", columns, rows, ""),
+  ];
+}
+
+function one(data) {
+  const { route } = data;
+  const { checkpoint, settings } = route;
+  return [
+    h("p", {}, h("a", { href: "page" }, "All routes"), " · ", airflowLink(`dags/${encodeURIComponent(route.dag_id)}`, "The DAG in Airflow")),
+    h("div", { class: "answer" },
+      h("p", {}, badge(route), " ", route.state.words),
+      route.state.since && h("p", {}, `Since ${since(route.state.since, data.now)}.`),
+      route.paused && h("p", {}, "The DAG is switched off: no run starts, and nothing is lost for as long as the tenant keeps its log.")),
+    actions(data, load),
+    terms([
+      ["Lag", span(route.lag_seconds)],
+      ["Time to retention loss", settings?.retention_days ? span(route.seconds_to_loss) : "not known: retention_days is not set"],
+      ["Last event delivered", since(route.last_delivered ?? route.last_delivery, data.now)],
+      ["Watch", watch(route)],
+      ["Checkpoint, time", checkpoint.date ? since(checkpoint.date, data.now) : "none yet"],
+      ["Checkpoint, log id", h("span", { class: "id" }, checkpoint.log_id ?? "none")],
+      ["From, to", settings ? `${settings.auth0_conn_id}, ${settings.webhook_conn_id}` : "not known here"],
+      ["Schedule", settings ? `${settings.schedule} (cron, UTC)` : "not known here"],
+    ]),
+    h("h2", {}, "Delivered"),
+    h("label", {}, "Time shown ", h("select", { id: "days", onchange: (event) => { days = event.target.value; load(); } },
+      [["1", "24 hours"], ["7", "7 days"], ["30", "30 days"]].map(([value, name]) => h("option", { value, selected: value === days }, name)))),
+    chart(data.history),
+    h("h2", {}, "Last runs"),
+    runs(data),
+    h("h2", {}, "Dead letters"),
+    letters(data),
+  ];
+}
+
+function runs(data) {
+  const rows = data.runs.map((run) => {
+    const ledger = run.ledger;
+    return [
+      runLink(data.route.dag_id, run.run_id),
+      `${run.state}${ledger?.dry_run ? ", dry run" : ledger && ledger.mode !== "live" ? `, ${ledger.mode}` : ""}`,
+      time(run.began),
+      ...["read", "selected", "delivered_now", "delivered_before", "dead_lettered", "refused", "not_reached"].map((key) => (ledger ? number(ledger[key]) : "–")),
+      ledger ? [ledger.outcome, ledger.gap ? h("div", {}, `gap: ${ledger.gap}`) : "", ledger.notes.map((note) => h("div", {}, note))] : "no report",
+    ];
+  });
+  const columns = [["Run"], ["State"], ["Began"], ["Read", "number"], ["Selected", "number"], ["Delivered", "number"],
+    ["Before", "number"], ["Dead-lettered", "number"], ["Refused", "number"], ["Not reached", "number"], ["Outcome"]];
+  return table("Newest first; each leads to the run in Airflow", columns, rows, "There are no runs yet.");
+}
+
+function letters(data) {
+  const found = data.dead_letters;
+  const rows = found.letters.map((letter) => [h("span", { class: "id" }, letter.log_id), letter.type, letter.answer, time(letter.at), number(letter.tries)]);
+  return [
+    !data.may.see_letters
+      ? h("p", {}, "You may not see the runs that list dead letters; below are those that the runs in the time shown name.")
+      : h("p", {}, found.listed_at ? [`${count(found.waiting, "dead letter")} when last listed, ${since(found.listed_at, data.now)} (`,
+        runLink(found.dag_id, found.listed_by, "the listing"), "). "] : "They have not been listed lately. ",
+        found.since ? `${number(found.since)} set aside since then, in the time shown.` : "None set aside since, in the time shown."),
+    table("Set aside, with the answer that refused them", [["Log id"], ["Type"], ["Answer"], ["Last try"], ["Tries", "number"]], rows, "None are known."),
+  ];
+}
+
+export async function load() {
+  const main = document.getElementById("main");
+  const path = dagId ? `api/routes/${encodeURIComponent(dagId)}?days=${days}` : "api/routes";
+  try {
+    const answer = await fetch(path, { credentials: "same-origin" });
+    const data = await answer.json();
+    if (!answer.ok) throw new Error(answer.status === 401 ? "You are not logged in: log in to Airflow, then refresh." : data.detail ?? answer.statusText);
+    if (document.querySelector("dialog[open]")) return;
+    document.getElementById("title").textContent = dagId ? `Auth0 webhooks: ${dagId}` : "Auth0 webhooks";
+    document.getElementById("as-of").textContent = `as of ${time(data.now)}`;
+    const focused = document.activeElement?.id;
+    main.replaceChildren(...(dagId ? one(data) : all(data)).flat(9).filter(Boolean));
+    if (focused) document.getElementById(focused)?.focus();
+  } catch (error) {
+    main.replaceChildren(h("p", {}, String(error.message)), dagId ? h("p", {}, h("a", { href: "page" }, "All routes")) : "");
+  }
+  main.setAttribute("aria-busy", "false");
+}
+
+function theme() {
+  let dark = matchMedia("(prefers-color-scheme: dark)").matches;
+  try {
+    if (window.parent !== window) dark = window.parent.document.documentElement.classList.contains("dark");
+  } catch { /* another origin's frame: as the browser says */ }
+  document.documentElement.classList.toggle("dark", dark);
+}
+
+theme();
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", theme);
+if (window.parent !== window) {
+  try {
+    new MutationObserver(theme).observe(window.parent.document.documentElement, { attributes: true, attributeFilter: ["class"] });
+  } catch { /* as above */ }
+}
+document.getElementById("refresh").addEventListener("click", () => { say(""); load(); });
+// By itself only while nobody is at work in it: new rows under a reader's focus help nobody.
+setInterval(() => { if (!document.hidden && [document.body, null].includes(document.activeElement)) load(); }, 30000);
+load();

@@ -1,0 +1,183 @@
+"""What the page reads from Airflow, and whom it asks for permission.
+
+All that is not public API of Airflow's is imported here and nowhere else; ``tests/test_page_contract.py`` holds it to what is
+used of it. Every query is bounded: it reads a number of rows that does not grow with the age of the installation.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from airflow.api_fastapi.app import get_auth_manager
+from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails, VariableDetails
+from airflow.api_fastapi.common.db.common import SessionDep
+from airflow.api_fastapi.core_api.security import GetUserDep
+from airflow.models.asset import AssetEvent, AssetModel
+from airflow.models.dag import DagModel, DagTag
+from airflow.models.dagrun import DagRun
+from airflow.models.variable import Variable
+from airflow.models.xcom import XComModel
+from sqlalchemy import select
+
+from auth0_webhooks.handover import DELIVER, FETCH
+from auth0_webhooks.page.summary import Run, Stored
+from auth0_webhooks.route import DEAD_LETTER_DAG_ID, Route, load_routes
+
+__all__ = ["GetUserDep", "SessionDep"]
+
+RECENT = 10
+"""So many runs of a route are looked at for its state."""
+LISTINGS = 10
+"""So many runs of the dead letters' DAG are looked at for what they found."""
+
+
+def may(user: Any, dag_id: str) -> dict[str, bool]:
+    """What a user may do with a route, by Airflow's own rules. ``read`` needs the DAG's runs and their XComs."""
+    manager, route, letters = get_auth_manager(), _details(dag_id), _details(DEAD_LETTER_DAG_ID)
+    variable = VariableDetails(key=f"{dag_id}_checkpoint")
+
+    def dag(method: Any, details: DagDetails, entity: DagAccessEntity | None = None) -> bool:
+        return manager.is_authorized_dag(method=method, access_entity=entity, details=details, user=user)
+
+    return {
+        "read": all(dag("GET", route, entity) for entity in (None, DagAccessEntity.RUN, DagAccessEntity.XCOM)),
+        "run": dag("POST", route, DagAccessEntity.RUN),
+        "pause": dag("PUT", route),
+        "move": all(manager.is_authorized_variable(method=method, details=variable, user=user) for method in ("GET", "PUT")),
+        "see_letters": dag("GET", letters, DagAccessEntity.XCOM),
+        "send_letters": dag("POST", letters, DagAccessEntity.RUN),
+    }
+
+
+def _details(dag_id: str) -> DagDetails:
+    return DagDetails(id=dag_id, team_name=DagModel.get_team_name(dag_id))
+
+
+def readable_routes(session: Any, user: Any) -> list[Any]:
+    """The DAGs that are routes, as rows of (dag id, display name, paused, file), of those that a user may see."""
+    known = get_auth_manager().get_authorized_dag_ids(user=user, method="GET")
+    return [row for row in session.execute(_routes().order_by(DagModel.dag_id)) if row.dag_id in known]
+
+
+def find_route(session: Any, dag_id: str) -> Any:
+    """One such row, or None where there is no route of this name."""
+    return session.execute(_routes().where(DagModel.dag_id == dag_id)).first()
+
+
+def _routes() -> Any:
+    tagged = select(DagTag.dag_id).where(DagTag.name.like("tenant:%"))
+    columns: tuple[Any, ...] = (DagModel.dag_id, DagModel.dag_display_name, DagModel.is_paused, DagModel.fileloc)
+    return select(*columns).where(DagModel.dag_id.in_(tagged), DagModel.is_stale.is_(False))
+
+
+def stored(session: Any, routes: Sequence[Any], runs: int = RECENT) -> list[Stored]:
+    """What is stored of these routes, each with its last ``runs`` runs; two short queries a route."""
+    ids = [route.dag_id for route in routes]
+    variables = _variables(session, [f"{dag_id}_{what}" for dag_id in ids for what in ("checkpoint", "health")])
+    last = {dag_id: _rows(session, dag_id, runs) for dag_id in ids}
+    reports = _reports(session, [row.id for rows in last.values() for row in rows])
+    assets = dict(
+        session.execute(select(AssetModel.name, AssetModel.id).where(AssetModel.name.in_([f"{i}_delivered" for i in ids]))).all()
+    )
+    found = []
+    for route in routes:
+        event = _last_event(session, assets.get(f"{route.dag_id}_delivered"))
+        found.append(
+            Stored(
+                dag_id=route.dag_id,
+                name=route.dag_display_name,
+                paused=route.is_paused,
+                checkpoint=variables.get(f"{route.dag_id}_checkpoint"),
+                health=variables.get(f"{route.dag_id}_health"),
+                runs=[_run(row, reports.get(row.id)) for row in last[route.dag_id]],
+                delivered_at=event.timestamp if event else None,
+                delivered=event.extra if event else None,
+                settings=settings_of(route),
+            )
+        )
+    return found
+
+
+def reports_since(session: Any, dag_id: str, since: datetime, limit: int) -> list[tuple[Run, datetime]]:
+    """The runs of a route that were due since a time and left a report, the newest ``limit`` of them, newest first."""
+    query = (
+        select(*_COLUMNS, XComModel.value)
+        .join(XComModel, XComModel.dag_run_id == DagRun.id)
+        .where(DagRun.dag_id == dag_id, DagRun.run_after >= since)
+        .where(XComModel.task_id == DELIVER, XComModel.map_index == -1, XComModel.key == "report")
+        .order_by(DagRun.id.desc())
+        .limit(limit)
+    )
+    rows = session.execute(query)
+    return [(_run(row, report), row.run_after) for row in rows if isinstance(report := XComModel.deserialize_value(row), dict)]
+
+
+def last_listing(session: Any, dag_id: str) -> Run | None:
+    """The last run of the dead letters' DAG that looked at this route."""
+    rows = _rows(session, DEAD_LETTER_DAG_ID, LISTINGS)
+    reports = _reports(session, [row.id for row in rows], ("dead_letters",))
+    runs = [_run(row, reports.get(row.id)) for row in rows]
+    return next((run for run in runs if run.ended and run.report and dag_id in run.report), None)
+
+
+def settings_of(route: Any) -> Route | None:
+    """A route's settings, from the YAML beside its DAG file; None where this process cannot see that file."""
+    path = Path(route.fileloc or "").with_name("webhook_routes.yaml") if route.fileloc else Path()
+    try:
+        changed = path.stat().st_mtime_ns
+    except (OSError, ValueError):
+        return None
+    return _routes_of(path, changed).get(route.dag_id)
+
+
+@functools.lru_cache(maxsize=16)
+def _routes_of(path: Path, changed: int) -> dict[str, Route]:
+    del changed  # only tells one state of the file from another
+    return {route.name: route for route in load_routes(path)[0]}
+
+
+_COLUMNS: tuple[Any, ...] = (
+    DagRun.id,
+    DagRun.run_id,
+    DagRun.run_type,
+    DagRun.state,
+    DagRun.start_date,
+    DagRun.end_date,
+    DagRun.run_after,
+    DagRun.triggering_user_name,
+)
+
+
+def _rows(session: Any, dag_id: str, limit: int) -> list[Any]:
+    return list(session.execute(select(*_COLUMNS).where(DagRun.dag_id == dag_id).order_by(DagRun.id.desc()).limit(limit)))
+
+
+def _run(row: Any, report: dict[str, Any] | None) -> Run:
+    run_type = getattr(row.run_type, "value", row.run_type)
+    state = getattr(row.state, "value", row.state)
+    return Run(row.run_id, run_type, state, row.start_date, row.end_date, row.triggering_user_name, report)
+
+
+def _reports(session: Any, run_ids: list[int], tasks: Sequence[str] = (FETCH, DELIVER)) -> dict[int, dict[str, Any]]:
+    """The reports of runs by their number; that of ``deliver`` counts before that of ``fetch``, which failed."""
+    query = select(XComModel.dag_run_id, XComModel.task_id, XComModel.value).where(
+        XComModel.dag_run_id.in_(run_ids), XComModel.task_id.in_(tasks), XComModel.map_index == -1, XComModel.key == "report"
+    )
+    rows = sorted(session.execute(query), key=lambda row: tasks.index(row.task_id))
+    values = {row.dag_run_id: XComModel.deserialize_value(row) for row in rows}
+    return {number: value for number, value in values.items() if isinstance(value, dict)}
+
+
+def _last_event(session: Any, asset_id: int | None) -> Any:
+    if asset_id is None:
+        return None
+    query = select(AssetEvent.timestamp, AssetEvent.extra).where(AssetEvent.asset_id == asset_id)
+    return session.execute(query.order_by(AssetEvent.timestamp.desc()).limit(1)).first()
+
+
+def _variables(session: Any, keys: list[str]) -> dict[str, str | None]:
+    return {variable.key: variable.val for variable in session.scalars(select(Variable).where(Variable.key.in_(keys)))}

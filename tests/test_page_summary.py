@@ -1,0 +1,117 @@
+"""What the page says about a route, in words, for each thing that can be stored of it."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from auth0_webhooks.checkpoint import iso
+from auth0_webhooks.page.summary import Run, Stored, dead_letters, history, summary
+from auth0_webhooks.route import Route
+
+NOW = datetime(2026, 11, 22, 12, tzinfo=timezone.utc)
+LOG_ID = "90020261122100000000000000000000000000000000000000000001"
+
+
+def ago(**span):
+    return NOW - timedelta(**span)
+
+
+def run(ended=None, **report):
+    given = {"mode": "live", "dry_run": False, "notes": [], **report}
+    return Run("r", "scheduled", "success", ended or ago(minutes=1), ended or ago(minutes=1), None, given)
+
+
+def told(*, checkpoint=None, health=None, runs=(), settings=None, delivered=None):
+    stored = Stored(
+        "r", "R", False, checkpoint, health, list(runs), ago(hours=1) if delivered else None, delivered, settings
+    )  # fmt: skip
+    return summary(stored, NOW)
+
+
+def held(until, **more):
+    return json.dumps(
+        {"log_id": LOG_ID, "date": "2026-11-22T10:00:00.000Z", "hold_until": iso(until), "hold_reason": "410 Gone", **more}
+    )
+
+
+def noted(problem):
+    return json.dumps({"problem": problem, "run_id": "x", "since": "2026-11-22T09:00:00.000Z", "told": ""})
+
+
+@pytest.mark.parametrize(
+    ("stored", "code", "words"),
+    [
+        ({}, "new", "no live run has ended yet"),
+        ({"checkpoint": LOG_ID}, "well", "nothing is known to wait"),
+        ({"runs": [run(lag_seconds=0.0)]}, "well", "all that was wanted is delivered"),
+        ({"runs": [run(lag_seconds=9.0)]}, "waiting", "events are waiting"),
+        ({"runs": [run(lag_seconds=9.0, stopped="limit")]}, "waiting", "more is in the log than one run takes"),
+        ({"health": noted("events have been waiting for 1,000 s")}, "waiting", "waiting for 1,000 s"),
+        ({"health": noted("failed: no answer")}, "failing", "no answer"),
+        ({"checkpoint": held(ago(hours=-1))}, "held", "held until 2026-11-22 13:00 UTC: 410 Gone"),
+        ({"checkpoint": held(ago(hours=-1)), "health": noted("held: 410 Gone")}, "held", "410 Gone"),
+        ({"checkpoint": held(ago(hours=1)), "health": noted("held: 410 Gone")}, "waiting", "the hold is over"),
+        ({"checkpoint": LOG_ID, "health": noted("held: 410 Gone")}, "waiting", "the hold is over"),
+        ({"runs": [run(), run(gap="a .. b")]}, "gap", "events of a .. b had left"),
+        ({"checkpoint": "tomorrow"}, "failing", "Variable 'r_checkpoint' is not a checkpoint"),
+    ],
+)
+def test_the_state_is_said_in_words(stored, code, words):
+    state = told(**stored)["state"]
+    assert state["code"] == code
+    assert words in state["words"]
+
+
+def test_a_bad_state_tells_since_when():
+    assert told(health=noted("failed: no answer"))["state"]["since"] == "2026-11-22T09:00:00.000Z"
+
+
+def test_replays_and_dry_runs_say_nothing_about_the_route():
+    runs = [run(mode="replay", lag_seconds=5.0), run(dry_run=True, lag_seconds=5.0), run(lag_seconds=0.0)]
+    assert told(runs=runs)["state"]["code"] == "well"
+
+
+def test_lag_grows_while_nothing_runs_and_eats_up_the_time_to_loss():
+    shown = told(runs=[run(ago(hours=2), lag_seconds=3600.0)], settings=Route(name="r", retention_days=1))
+    assert shown["lag_seconds"] == 3 * 3600
+    assert shown["seconds_to_loss"] == 21 * 3600
+
+
+def test_without_retention_days_the_time_to_loss_is_not_known():
+    assert told(runs=[run(lag_seconds=5.0)], settings=Route(name="r"))["seconds_to_loss"] is None
+
+
+def test_the_last_event_is_named_only_where_all_that_was_selected_is_delivered():
+    report = {"last_selected": [LOG_ID, "2026-11-22T10:00:00.000Z", "s"]}
+    assert told(delivered=report)["last_delivered"] == "2026-11-22T10:00:00.000Z"
+    unfinished = told(delivered={**report, "not_reached": 1})
+    assert (unfinished["last_delivered"], unfinished["last_delivery"]) == (None, iso(ago(hours=1)))
+
+
+def test_a_run_shows_its_ledger_and_nothing_else_of_its_report():
+    ledger = run(read=3, sample="a user's name", first_selected=[LOG_ID]).as_json()["ledger"]
+    assert ledger["read"] == 3
+    assert not {"sample", "first_selected", "last_selected"} & ledger.keys()
+
+
+def test_the_chart_puts_each_run_where_its_time_is_and_leaves_dry_runs_out():
+    reports = [
+        (ago(hours=23, minutes=59), {"delivered_now": 1, "selected_types": {"s": 1}}),
+        (NOW, {"delivered_now": 2, "repeated": 1, "selected_types": {"f": 2}}),
+        (ago(hours=1), {"dry_run": True, "delivered_now": 9}),
+        (ago(days=3), {"delivered_now": 9}),
+    ]
+    shown = history(reports, since=ago(days=1), until=NOW, buckets=24)
+    assert [bucket["delivered"] for bucket in shown["buckets"]] == [1, *[0] * 22, 2]
+    assert shown["types"] == {"f": 2, "s": 1}
+
+
+def test_once_everything_is_sent_again_nothing_is_listed_as_set_aside():
+    listed = [{"log_id": "1", "answer": "400"}]
+    report = {"r": {"found": 1, "sent": 1, "left": 0, "refused": 0, "listed": listed}}
+    listing = Run("l", "manual", "success", NOW, NOW, None, report)
+    shown = dead_letters(listing, "r", [])
+    assert (shown["waiting"], shown["letters"]) == (0, [])
