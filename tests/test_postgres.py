@@ -72,3 +72,16 @@ def test_runs_do_the_same_on_postgresql(postgres):
     )
     assert done.returncode == 0, done.stdout[-5000:]
     assert "13 passed" in done.stdout
+
+
+def test_the_page_says_the_same_on_postgresql(postgres):
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "tests/test_page.py"],
+        cwd=PROJECT,
+        env={**os.environ, "TEST_DATABASE_URL": postgres},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-5000:]
+    assert "24 passed" in done.stdout

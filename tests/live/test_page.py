@@ -1,0 +1,363 @@
+"""The page in a real browser: real logins, real runs, every button. WRITE_DOCS=1 takes the pictures in docs/images."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import urllib.request
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+from auth0_webhooks.checkpoint import parse_time
+from demo.local_airflow import PROJECT, LocalAirflow
+from demo.receiver import Receiver
+from demo.tenant import CLIENT_ID, CLIENT_SECRET, Tenant
+from tests.live.browser import MISSING, Browser
+from tests.live.conftest import NEVER
+from tests.live.stack import as_connection
+
+pytestmark = [pytest.mark.live, pytest.mark.skipif(bool(MISSING), reason=MISSING)]
+
+ROUTES = {
+    "logins": "log_types: [s, f], retention_days: 30",
+    "signups": "on_reject: dead_letter, log_types: [ss, fp], retention_days: 2",
+    "alerts": "log_types: [limit_wc]",
+    "billing": "log_types: [slo]",
+}
+"""In the order of their troubles: none, events refused, a webhook that is gone, a webhook whose key is wrong."""
+DEAD_LETTERS = "auth0_webhook_dead_letters"
+
+
+def behave(post):
+    """What the four webhooks answer at first."""
+    if post.path == "/alerts":
+        return 410
+    if post.path == "/billing":
+        return 401
+    return 422 if post.event["type"] == "fp" else 200
+
+
+class Stack:
+    """A live Airflow whose users have roles, a tenant, a webhook; and a browser in which one of the users is logged in."""
+
+    def __init__(self, airflow, tenant, receiver):
+        self.airflow, self.tenant, self.receiver = airflow, tenant, receiver
+        path = airflow.home / "simple_auth_manager_passwords.json.generated"
+        self.passwords = json.loads(path.read_text(encoding="utf-8"))
+
+    def rest(self, method, path, **body):
+        """Call Airflow's API as the admin."""
+        token = self._json("POST", "/auth/token", {"username": "admin", "password": self.passwords["admin"]})["access_token"]
+        return self._json(method, f"/api/v2{path}", body or None, Authorization=f"Bearer {token}")
+
+    def _json(self, method, path, body, **headers):
+        data = json.dumps(body).encode() if body else None
+        headers["Content-Type"] = "application/json"
+        request = urllib.request.Request(f"{self.airflow.url}{path}", data, headers, method=method)
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.load(answer)
+
+    def idle(self):
+        running = "select 1 from dag_run where state in ('running', 'queued')"
+        self.airflow.wait_until(lambda: not self.airflow.rows(running), "no run is under way", 120)
+
+    def sent(self, path):
+        return [post.log_id for post in self.receiver.posts if post.path == path and post.answer == 200]
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory):
+    """Four routes, each of which has had its first run on 300 events of the last two hours."""
+    tenant, receiver = Tenant(), Receiver(behave=behave)
+    dags = shutil.copytree(PROJECT / "dags", tmp_path_factory.mktemp("page") / "dags")
+    lines = [
+        f"  {name}: {{webhook_conn_id: webhook_{name}, schedule: {NEVER}, watch: off, {more}}}" for name, more in ROUTES.items()
+    ]
+    (dags / "webhook_routes.yaml").write_text("\n".join(["routes:", *lines]), encoding="utf-8")
+    with tenant.running(), receiver.running():
+        tenant.log_token_requests = False
+        tenant.add_many(300, types={"s": 8, "f": 4, "ss": 2, "fp": 1, "limit_wc": 1, "slo": 1}, spread=7200)
+        environment = {
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin,viewer:viewer,operator:op",
+            "AIRFLOW_CONN_AUTH0_DEFAULT": as_connection(tenant.url, login=CLIENT_ID, password=CLIENT_SECRET),
+            **{f"AIRFLOW_CONN_WEBHOOK_{name.upper()}": as_connection(f"{receiver.url}/{name}") for name in ROUTES},
+        }
+        with LocalAirflow(tmp_path_factory.mktemp("airflow"), dags=dags, environment=environment) as airflow:
+            airflow.wait_until(lambda: len(airflow.rows("select 1 from dag")) == len(ROUTES) + 1, "the DAGs are there", 60)
+            stack = Stack(airflow, tenant, receiver)
+            for name in ROUTES:
+                stack.rest("PATCH", f"/dags/{name}", is_paused=False)
+            ended = "select 1 from dag_run where state in ('success', 'failed')"
+            airflow.wait_until(lambda: len(airflow.rows(ended)) == len(ROUTES), "each route's first run ends", 240)
+            noted = "select 1 from variable where key like '%_health'"
+            airflow.wait_until(lambda: len(airflow.rows(noted)) == 2, "two routes are noted as bad", 60)
+            yield stack
+
+
+class Page(Browser):
+    """A browser in which a user is logged in, inside the page's frame."""
+
+    def __init__(self, stack, user=None):
+        super().__init__()
+        self.stack = stack
+        if user:
+            self.driver.get(f"{stack.airflow.url}/auth/login")
+            self.find("//input[@name='username']").send_keys(user)
+            self.find("//input[@name='password']").send_keys(stack.passwords[user], Keys.ENTER)
+            self.find("//nav")
+
+    def open(self, dag_id=None):
+        """All routes from the navigation's place, or the tab of a DAG; then inside the frame."""
+        self.driver.switch_to.default_content()
+        path = f"dags/{dag_id}/plugin/auth0-webhook-route" if dag_id else "plugin/auth0-webhooks"
+        self.driver.get(f"{self.stack.airflow.url}/{path}")
+        self.driver.switch_to.frame(self.find("//iframe"))
+        self.find("//main[@aria-busy='false']")
+        return self
+
+    def text(self, xpath="//main"):
+        return self.find(xpath).text
+
+    def press(self, name):
+        self.click(f"//button[normalize-space()='{name}' and not(@disabled)]")
+
+    def said(self, words, seconds=120):
+        self.find(f"//*[@role='status'][contains(., \"{words}\")]", seconds)
+
+    def enter(self, field, value):
+        """Fill in a field of a form; a date-time as its own picker stores it."""
+        self.driver.execute_script(
+            "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('input', {bubbles: true}))",
+            self.find(f"//dialog//input[@id='{field}']"),
+            value,
+        )
+
+
+@pytest.fixture(scope="module")
+def operator(stack):
+    with Page(stack, "operator") as page:
+        yield page
+
+
+@pytest.fixture
+def page(operator, stack):
+    """The operator's browser, no run under way."""
+    stack.idle()
+    return operator
+
+
+def entered(moment):
+    return moment.strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def times(tenant, kinds):
+    return [json.loads(text)["date"] for _, kind, text in tenant.log() if kind in kinds]
+
+
+def test_the_page_in_the_navigation_says_in_words_how_every_route_is(page):
+    page.driver.get(page.stack.airflow.url)
+    page.click("//nav//button[contains(., 'Browse')] | //nav//a[contains(., 'Browse')]")
+    page.click("//*[@role='menuitem'][contains(., 'Auth0 webhooks')] | //a[contains(., 'Auth0 webhooks')]")
+    page.driver.switch_to.frame(page.find("//iframe"))
+    page.find("//main[@aria-busy='false']")
+    text = page.text()
+    assert "2 of 4 routes are not well." in text
+    for name, state, words in (
+        ("billing", "failing", "answers 401"),
+        ("alerts", "held", "held until"),
+        ("logins", "well", "all that was wanted is delivered"),
+    ):
+        row = page.text(f"//tr[th[normalize-space()='{name}']]")
+        assert state in row
+        assert words in row or words == "answers 401"
+    page.picture("page-routes")
+
+
+def test_the_tab_of_a_route_shows_its_runs_chart_checkpoint_and_dead_letters(page, stack):
+    page.open("signups")
+    text = page.text()
+    last = stack.tenant.log()[-1][0]
+    assert last in text  # the checkpoint
+    refused = times(stack.tenant, {"fp"})
+    assert f"Dead-lettered: {len(refused)}" in text
+    assert f"Delivered: {len(stack.sent('/signups'))}" in text
+    assert "422 Unprocessable Entity" in text
+    assert "everything wanted was delivered" in text
+    page.picture("page-route")
+
+
+def test_a_run_on_the_page_leads_to_the_run_in_airflow(page, stack):
+    page.open("logins")
+    page.click("//table//tbody/tr[1]/th/a")
+    page.driver.switch_to.default_content()
+    ((run_id,),) = stack.airflow.rows("select run_id from dag_run where dag_id = 'logins'")
+    stack.airflow.wait_until(lambda: "/dags/logins/runs/" in page.driver.current_url, "Airflow shows the run", 20)
+    assert run_id.split("__")[0] in page.driver.current_url
+
+
+def test_a_viewer_sees_and_cannot_act(stack):
+    with Page(stack, "viewer") as viewer:
+        viewer.open("logins")
+        assert "You may look at this route, but not act on it" in viewer.text()
+        buttons = viewer.driver.find_elements(By.XPATH, "//div[@class='actions']/button")
+        assert len(buttons) >= 5
+        assert not any(button.is_enabled() for button in buttons)
+
+
+def test_without_a_login_the_page_shows_no_data(stack):
+    with Page(stack) as anonymous:
+        anonymous.driver.get(f"{stack.airflow.url}/tenant-logs/page")
+        assert "You are not logged in" in anonymous.text("//main[@aria-busy='false']")
+        assert "logins" not in anonymous.driver.page_source
+
+
+def test_run_now_delivers_what_is_new(page, stack):
+    new = stack.tenant.add("f")
+    page.open("logins").press("Run now")
+    page.said("everything wanted was delivered")
+    assert new in stack.sent("/logins")
+
+
+def test_switching_off_and_on_switches_the_dag(page, stack):
+    paused = "select is_paused from dag where dag_id = 'logins'"
+    page.open("logins").press("Switch off")
+    page.find("//button[normalize-space()='Switch on']")
+    assert stack.airflow.rows(paused) == [(1,)]
+    assert not page.find("//button[normalize-space()='Run now']").is_enabled()
+    page.press("Switch on")
+    page.find("//button[normalize-space()='Switch off']")
+    assert stack.airflow.rows(paused) == [(0,)]
+
+
+def test_a_replay_is_counted_first_and_sends_just_that(page, stack):
+    since, until = (datetime.now(timezone.utc).replace(microsecond=0) - timedelta(minutes=back) for back in (60, 30))
+    wanted = [
+        log_id
+        for log_id, kind, text in stack.tenant.log()
+        if kind in {"s", "f"} and since <= parse_time(json.loads(text)["date"]) < until
+    ]
+    page.open("logins").press("Replay a range …")
+    page.enter("since", entered(since))
+    page.enter("until", entered(until))
+    assert not page.find("//button[@id='confirm']").is_enabled()
+    stack.receiver.posts.clear()
+    page.press("Count first (dry run)")
+    page.said(f"{len(wanted)} of them would be sent", 120)
+    assert stack.receiver.posts == []
+    page.picture("page-replay", "//dialog")
+    page.press(f"Send {len(wanted)} events")
+    page.said("The replay", 30)
+    stack.idle()
+    assert sorted(stack.sent("/logins")) == sorted(wanted)
+
+
+def test_dead_letters_are_listed_with_their_answer_and_sent_again(page, stack):
+    refused = [log_id for log_id, kind, _ in stack.tenant.log() if kind == "fp"]
+    page.open("signups").press("List dead letters")
+    page.said(f"of {DEAD_LETTERS}: success")
+    page.find(f"//p[contains(., '{len(refused)} dead letters when last listed')]")
+    stack.receiver.behave = lambda post: behave(post) if post.path != "/signups" else 200
+    page.press("Send dead letters again …")
+    page.press("Send again")
+    page.find("//p[contains(., '0 dead letters when last listed')]", 120)
+    assert set(refused) <= set(stack.sent("/signups"))
+
+
+def test_a_hold_is_lifted_and_the_next_run_delivers(page, stack):
+    page.open("alerts")
+    assert "held until" in page.text()
+    stack.receiver.behave = lambda _post: 200
+    page.press("Lift the hold …")
+    page.click("//dialog//button[normalize-space()='Lift the hold']")
+    page.said("The hold is lifted")
+    page.find("//main[contains(., 'the hold is over')]")
+    page.press("Run now")
+    page.said("everything wanted was delivered")
+    assert len(stack.sent("/alerts")) == len(times(stack.tenant, {"limit_wc"}))
+
+
+def test_moving_the_checkpoint_back_says_how_many_events_that_means_and_sends_them_again(page, stack):
+    stack.receiver.behave = lambda _post: 200
+    back = datetime.now(timezone.utc).replace(microsecond=0) - timedelta(minutes=30)
+    again = [moment for moment in times(stack.tenant, {"s", "f"}) if moment >= back.isoformat()[:19]]
+    page.open("logins").press("Move the checkpoint …")
+    page.enter("at", entered(back))
+    page.press("What would that mean?")
+    page.said("will be sent again, with the same webhook-id", 120)
+    said = page.text("//dialog//*[@role='status']")
+    counted = int(said.split(": ")[1].split(" ")[0])
+    assert counted in {len(again), len(again) - 1}  # but the one that was logged while these tests ran
+    page.picture("page-move", "//dialog")
+    stack.receiver.posts.clear()
+    page.click("//button[@id='confirm']")
+    page.said("The checkpoint is at")
+    assert stack.airflow.rows("select is_paused from dag where dag_id = 'logins'") == [(0,)]
+    stack.idle()
+    page.open("logins").press("Run now")
+    page.said("everything wanted was delivered")
+    assert len(stack.sent("/logins")) == len(again)
+
+
+def test_every_action_is_in_airflows_audit_log_with_its_user(stack, page):
+    events = {event for (event,) in stack.airflow.rows("select event from log where owner = 'operator'")}
+    assert {"trigger_dag_run", "patch_dag", "patch_variable"} <= events
+
+
+def test_forms_are_worked_by_keyboard_and_give_the_focus_back(page):
+    page.open("logins")
+    button = page.find("//button[@id='replay']")
+    button.send_keys(Keys.ENTER)
+    page.find("//dialog[@open]")
+    page.driver.switch_to.active_element.send_keys(Keys.ESCAPE)
+    page.stack.airflow.wait_until(lambda: not page.driver.find_elements(By.XPATH, "//dialog"), "the form is closed", 10)
+    assert page.driver.switch_to.active_element.get_attribute("id") == "replay"
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1300, False), (1300, True), (390, False), (390, True)])
+def test_nothing_is_cut_off_on_a_phones_width_and_the_theme_is_airflows(page, width, dark):
+    page.driver.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": width, "height": 1500, "deviceScaleFactor": 1, "mobile": False}
+    )
+    try:
+        page.open("logins")
+        page.driver.switch_to.default_content()
+        page.driver.execute_script("document.documentElement.classList.toggle('dark', arguments[0])", dark)
+        frame = page.find("//iframe")
+        page.driver.switch_to.frame(frame)
+        page.find(f"/html[{'contains' if dark else 'not(contains'}(@class, 'dark'){'' if dark else ') or not(@class)'}]")
+        sizes = "return [document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+        scroll, client = page.driver.execute_script(sizes)
+        assert scroll <= client
+        page.driver.switch_to.default_content()
+        page.picture(f"page-{'dark' if dark else 'light'}-{width}")
+    finally:
+        page.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_a_connection_of_the_tenants_own_type_has_labelled_fields_and_test_says_what_auth0_answered(stack):
+    with Page(stack, "admin") as admin:
+        admin.driver.get(f"{stack.airflow.url}/connections")
+        admin.click("//button[contains(., 'Add Connection')]")
+        admin.find("//input[@name='connection_id']").send_keys("auth0_new")
+        admin.click("//*[@role='combobox' or contains(@class, 'select')][ancestor::*[@role='dialog']]")
+        admin.driver.switch_to.active_element.send_keys("Auth0", Keys.ENTER)
+        for label in ("Tenant domain", "Client ID", "Client secret"):
+            admin.find(f"//*[@role='dialog']//label[contains(., '{label}')]")
+        admin.picture("connection-form", "//*[@role='dialog']")
+
+
+def test_test_runs_on_a_worker_and_says_what_the_webhook_answered(stack):
+    body = {"connection_id": "webhook_new", "conn_type": "webhook", "host": f"{stack.receiver.url}/new"}
+    stack.receiver.posts.clear()
+    queued = stack.rest("POST", "/connections/enqueue-test", **body)
+    token = queued["token"]
+    message = "select state, result_message from connection_test_request where token = ?"
+    with contextlib.suppress(KeyError):
+        stack.airflow.wait_until(lambda: stack.airflow.rows(message, token)[0][1], "the test has an outcome", 60)
+    ((state, said),) = stack.airflow.rows(message, token)
+    assert (state, "took a test event" in said) == ("success", True)
+    assert [post.event["type"] for post in stack.receiver.posts] == ["connection_test"]
