@@ -45,6 +45,7 @@ function types(history) {
   if (history.other_types) rows.push(["other types", number(history.other_types), ""]);
   return [
     h("h3", {}, "By log type"),
-    table("Events selected by the runs that delivered", [["Log type"], ["Events", "number"], [""]], rows, "Nothing was delivered in this time."),
+    h("div", { class: "narrow" },
+      table("Events selected by the runs that delivered", [["Log type"], ["Events", "number"], ["Share"]], rows, "Nothing was delivered in this time.")),
   ];
 }

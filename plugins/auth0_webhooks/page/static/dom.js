@@ -8,7 +8,7 @@ export function h(tag, attributes = {}, ...children) {
     else if (value === true) element.setAttribute(name, "");
     else if (value !== null && value !== undefined && value !== false) element.setAttribute(name, value);
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
   return element;
 }
 
@@ -52,11 +52,13 @@ export function runLink(dagId, runId, text = runId) {
 
 export function table(caption, columns, rows, empty) {
   if (!rows.length) return h("p", { class: "quiet" }, empty);
-  const head = columns.map(([name, kind]) => h("th", { scope: "col", class: kind }, name));
-  const cell = (content, [name, kind], first) =>
-    first ? h("th", { scope: "row" }, content) : h("td", { class: kind, "data-label": name }, content);
-  const body = rows.map((row) => h("tr", {}, row.map((content, at) => cell(content, columns[at], at === 0))));
-  return h("table", {}, h("caption", {}, caption), h("thead", {}, h("tr", {}, head)), h("tbody", {}, body));
+  // The roles are said because a table that is laid out as blocks, on a phone, is none to a screen reader otherwise.
+  const head = columns.map(([name, kind]) => h("th", { scope: "col", role: "columnheader", class: kind }, name));
+  const cell = (content, [name, kind], first) => first ? h("th", { scope: "row", role: "rowheader" }, content)
+    : h("td", { class: kind, role: "cell", "data-label": name }, content);
+  const body = rows.map((row) => h("tr", { role: "row" }, row.map((content, at) => cell(content, columns[at], at === 0))));
+  return h("table", { role: "table" }, h("caption", {}, caption),
+    h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, head)), h("tbody", { role: "rowgroup" }, body));
 }
 
 export function terms(pairs) {

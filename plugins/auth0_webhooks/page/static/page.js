@@ -36,7 +36,7 @@ function all(data) {
   ]);
   const columns = [["Route"], ["State"], ["Lag"], ["Time to retention loss"], ["Last event delivered"], ["Watch"]];
   return [
-    h("p", { class: "answer" }, bad ? `${count(bad, "route")} of ${number(routes.length)} ${bad === 1 ? "is" : "are"} not well.`
+    h("p", { class: "answer" }, bad ? `${number(bad)} of ${count(routes.length, "route")} ${bad === 1 ? "is" : "are"} not well.`
       : routes.length ? `All ${number(routes.length)} routes are well.` : "There are no routes here that you may see."),
     table("Routes, those that are not well first", columns, rows, ""),
   ];
