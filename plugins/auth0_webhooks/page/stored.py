@@ -35,32 +35,37 @@ LISTINGS = 10
 """So many runs of the dead letters' DAG are looked at for what they found."""
 
 
-def may(user: Any, dag_id: str) -> dict[str, bool]:
+def may(session: Any, user: Any, dag_id: str) -> dict[str, bool]:
     """What a user may do with a route, by Airflow's own rules. ``read`` needs the DAG's runs and their XComs."""
-    manager, route, letters = get_auth_manager(), _details(dag_id), _details(DEAD_LETTER_DAG_ID)
-    variable = VariableDetails(key=f"{dag_id}_checkpoint")
-
-    def dag(method: Any, details: DagDetails, entity: DagAccessEntity | None = None) -> bool:
-        return manager.is_authorized_dag(method=method, access_entity=entity, details=details, user=user)
-
+    route, letters = _details(session, [dag_id, DEAD_LETTER_DAG_ID])
+    manager, variable = get_auth_manager(), VariableDetails(key=f"{dag_id}_checkpoint")
     return {
-        "read": all(dag("GET", route, entity) for entity in (None, DagAccessEntity.RUN, DagAccessEntity.XCOM)),
-        "run": dag("POST", route, DagAccessEntity.RUN),
-        "pause": dag("PUT", route),
+        "read": _may_read(user, route),
+        "run": _allowed(user, "POST", route, DagAccessEntity.RUN),
+        "pause": _allowed(user, "PUT", route),
         "move": all(manager.is_authorized_variable(method=method, details=variable, user=user) for method in ("GET", "PUT")),
-        "see_letters": dag("GET", letters, DagAccessEntity.XCOM),
-        "send_letters": dag("POST", letters, DagAccessEntity.RUN),
+        "see_letters": _allowed(user, "GET", letters, DagAccessEntity.XCOM),
+        "send_letters": _allowed(user, "POST", letters, DagAccessEntity.RUN),
     }
 
 
-def _details(dag_id: str) -> DagDetails:
-    return DagDetails(id=dag_id, team_name=DagModel.get_team_name(dag_id))
+def _allowed(user: Any, method: Any, dag: DagDetails, entity: DagAccessEntity | None = None) -> bool:
+    return get_auth_manager().is_authorized_dag(method=method, access_entity=entity, details=dag, user=user)
+
+
+def _may_read(user: Any, dag: DagDetails) -> bool:
+    return all(_allowed(user, "GET", dag, entity) for entity in (None, DagAccessEntity.RUN, DagAccessEntity.XCOM))
+
+
+def _details(session: Any, dag_ids: list[str]) -> list[DagDetails]:
+    teams = DagModel.get_dag_id_to_team_name_mapping(dag_ids, session=session)
+    return [DagDetails(id=dag_id, team_name=teams.get(dag_id)) for dag_id in dag_ids]
 
 
 def readable_routes(session: Any, user: Any) -> list[Any]:
-    """The DAGs that are routes, as rows of (dag id, display name, paused, file), of those that a user may see."""
-    known = get_auth_manager().get_authorized_dag_ids(user=user, method="GET")
-    return [row for row in session.execute(_routes().order_by(DagModel.dag_id)) if row.dag_id in known]
+    """The DAGs that are routes, as rows of (dag id, display name, paused, file), of those that a user may read."""
+    rows = list(session.execute(_routes().order_by(DagModel.dag_id)))
+    return [row for row, dag in zip(rows, _details(session, [row.dag_id for row in rows]), strict=True) if _may_read(user, dag)]
 
 
 def find_route(session: Any, dag_id: str) -> Any:
