@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo airflow webhook docs guarantees bench test test-fast check format constraints clean
+.PHONY: help demo airflow webhook env docs guarantees bench test test-fast compose-test check format constraints clean
 
 help:  ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ airflow: $(READY)  ## Start Airflow for your own tenant and webhook (state in .a
 webhook: $(READY)  ## Start a webhook on port 8091 that prints what arrives (ANSWER=503 TIMES=3 to misbehave)
 	@$(BIN)/python -m demo.receiver $(if $(ANSWER),--answer $(ANSWER)) $(if $(TIMES),--times $(TIMES))
 
+env:  ## Write .env for docker compose, with fresh keys (never over an existing one)
+	@$(PYTHON) stack/write_env.py
+
 docs: $(READY)  ## Write docs/log-types.md from the table
 	@PYTHONPATH=plugins $(BIN)/python -m auth0_webhooks.log_types > docs/log-types.md
 
@@ -45,6 +48,9 @@ test: $(READY)  ## Run every test, on real HTTP, a real Airflow and a real datab
 
 test-fast: $(READY)  ## Run the tests that need no Airflow (seconds)
 	@$(BIN)/python -m pytest -m "not airflow and not live"
+
+compose-test: $(READY)  ## Try docker-compose.yaml: schema, and where an engine is present the stack with a killed worker (minutes)
+	@COMPOSE_TEST=1 $(BIN)/python -m pytest -v -s tests/test_compose.py tests/test_stack.py
 
 check: $(READY)  ## Lint and check the types
 	@$(BIN)/ruff format --check .

@@ -13,10 +13,13 @@ from aiohttp import web
 
 
 class Server:
-    """Serves :meth:`handle` on 127.0.0.1. ``port`` 0 picks a free one; the one in use is in ``port`` after ``start``."""
+    """Serves :meth:`handle` on 127.0.0.1. ``port`` 0 picks a free one; the one in use is in ``port`` after ``start``.
 
-    def __init__(self, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
-        self.port = port
+    :param name: the host name by which others reach it. Given one, as in a container, it serves on every address.
+    """
+
+    def __init__(self, port: int = 0, tls: ssl.SSLContext | None = None, name: str = "") -> None:
+        self.port, self._name = port, name
         self._tls = tls
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -27,8 +30,8 @@ class Server:
 
     @property
     def url(self) -> str:
-        """``http://127.0.0.1:PORT``."""
-        return f"http{'s' if self._tls else ''}://127.0.0.1:{self.port}"
+        """``http://127.0.0.1:PORT``, or with the name that was given."""
+        return f"http{'s' if self._tls else ''}://{self._name or '127.0.0.1'}:{self.port}"
 
     def start(self) -> None:
         """Serve until :meth:`stop`; may be started again, on the same port."""
@@ -58,7 +61,7 @@ class Server:
         self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
         runner = web.ServerRunner(web.Server(self.handle, access_log=None), shutdown_timeout=0.1)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", self.port, ssl_context=self._tls, reuse_address=True)
+        site = web.TCPSite(runner, "0.0.0.0" if self._name else "127.0.0.1", self.port, ssl_context=self._tls, reuse_address=True)
         await site.start()
         self.port = runner.addresses[0][1]
         ready.set()

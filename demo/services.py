@@ -1,0 +1,65 @@
+"""The simulated tenant and the receiver as services of docker-compose.yaml (``python -m demo.services tenant``).
+
+Under ``/demo`` each tells what it knows, as JSON, and takes orders:
+
+    tenant     GET  /demo               {"events": [[log id, log type], ...]}
+               POST /demo?add=500       append so many events
+    receiver   GET  /demo               {"accepted": [log id, ...], "repeats": 0, "problems": []}
+               POST /demo?delay=0.1     seconds to wait before each answer from now on
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+from typing import Any
+
+from aiohttp import web
+
+from demo.receiver import Receiver
+from demo.tenant import Tenant
+
+PORT = 8090
+
+
+class TenantService(Tenant):
+    """The tenant, and what its log holds."""
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer as Auth0 does, or under ``/demo``."""
+        if request.path != "/demo":
+            return await super().handle(request)
+        if "add" in request.query:
+            # One a millisecond: a log only ever grows at its end.
+            count = int(request.query["add"])
+            self.add_many(count, seed=len(self.log()), spread=count / 1000)
+        return web.json_response({"events": [[log_id, kind] for log_id, kind, _ in self.log()]})
+
+
+class ReceiverService(Receiver):
+    """The receiver, and what it has accepted."""
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Take an event in, or answer under ``/demo``."""
+        if request.path != "/demo":
+            return await super().handle(request)
+        if "delay" in request.query:
+            seconds = float(request.query["delay"])
+            self.delay = lambda _post: seconds
+        known: dict[str, Any] = {"accepted": self.accepted, "repeats": self.repeats, "problems": self.problems[:10]}
+        return web.json_response(known)
+
+
+def main() -> None:
+    """Serve until told to end."""
+    parser = argparse.ArgumentParser(description="A service of the demo profile.")
+    parser.add_argument("service", choices=("tenant", "receiver"))
+    name = parser.parse_args().service
+    service = TenantService(PORT, name=name) if name == "tenant" else ReceiverService(PORT, name=name)
+    with service.running():
+        print(f"{name} at {service.url}", flush=True)
+        signal.pause()  # until a signal ends it
+
+
+if __name__ == "__main__":
+    main()
