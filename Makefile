@@ -50,7 +50,7 @@ test-fast: $(READY)  ## Run the tests that need no Airflow (seconds)
 	@$(BIN)/python -m pytest -m "not airflow and not live"
 
 compose-test: $(READY)  ## Try docker-compose.yaml: schema, and where an engine is present the stack with a killed worker (minutes)
-	@COMPOSE_TEST=1 $(BIN)/python -m pytest -v -s tests/test_compose.py tests/test_stack.py
+	@COMPOSE_TEST=1 $(BIN)/python -m pytest -v -rsfEP tests/test_compose.py tests/test_stack.py
 
 check: $(READY)  ## Lint and check the types
 	@$(BIN)/ruff format --check .

@@ -26,6 +26,12 @@ os.environ.update(
     # test_postgres.py runs the tests of whole runs once more on another database.
     AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=os.environ.get("TEST_DATABASE_URL", f"sqlite:///{_home.name}/airflow.db"),
 )
+if "TEST_XCOM_FOLDER" in os.environ:  # test_xcom_files.py runs tests of whole runs once more with XCom in files
+    os.environ.update(
+        AIRFLOW__CORE__XCOM_BACKEND="airflow.providers.common.io.xcom.backend.XComObjectStorageBackend",
+        AIRFLOW__COMMON_IO__XCOM_OBJECTSTORAGE_PATH=f"file://{os.environ['TEST_XCOM_FOLDER']}",
+        AIRFLOW__COMMON_IO__XCOM_OBJECTSTORAGE_THRESHOLD="4096",
+    )
 
 from demo.receiver import Receiver
 from demo.tenant import CLIENT_ID, CLIENT_SECRET, Tenant

@@ -1,0 +1,197 @@
+"""docker-compose.yaml with a real engine (``make compose-test``): demo profile, two workers, one stopped, one killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import time
+import uuid
+
+import pytest
+
+from stack import write_env
+from tests.conftest import PROJECT
+
+pytestmark = pytest.mark.skipif(not os.environ.get("COMPOSE_TEST"), reason="make compose-test runs these: they take minutes")
+
+EXCLUDED = {"sapi", "fapi"}
+MOST_REPEATS = 100 + 5
+"""What README.md promises for whatever is killed: 100 + concurrent_calls."""
+
+
+class Stack:
+    """A stack of this test's own: its own project name, port, keys and image, in a copy of the project."""
+
+    def __init__(self, folder):
+        self.folder, self.name = folder, f"auth0-test-{uuid.uuid4().hex[:8]}"
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        for name in ("dags", "plugins", "demo"):
+            shutil.copytree(PROJECT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        files = ("docker-compose.yaml", "Dockerfile", ".dockerignore", ".env.example", "requirements.txt", "constraints.txt")
+        for name in files:
+            shutil.copy(PROJECT / name, folder)
+        write_env.main(folder)
+        # The environment goes before .env.
+        self.environment = {**os.environ, "AIRFLOW_PORT": str(self.port), "AIRFLOW_IMAGE": f"{self.name}:test"}
+
+    def compose(self, *arguments, check=True, seconds=600):
+        """Run ``docker compose``; a failure shows what it said. Returns its output."""
+        command = ["docker", "compose", "--project-name", self.name, "--profile", "demo", *arguments]
+        done = subprocess.run(
+            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False, timeout=seconds
+        )
+        assert not check or done.returncode == 0, f"docker compose {' '.join(arguments)}:\n{(done.stdout + done.stderr)[-4000:]}"
+        return done.stdout
+
+    def containers(self, *, every=False):
+        """Service -> [(container id, what docker says of it)]."""
+        label = f"label=com.docker.compose.project={self.name}"
+        shown = '{{.Label "com.docker.compose.service"}}\t{{.ID}}\t{{.Status}}'
+        rows = docker("ps", "--filter", label, "--format", shown, *(["--all"] if every else [])).splitlines()
+        found = {}
+        for service, container, status in (row.split("\t") for row in rows):
+            found.setdefault(service, []).append((container, status))
+        return found
+
+    def demo(self, service, order=""):
+        """What a demo service tells, or does."""
+        curl = ["curl", "--silent", "--fail", *(["-X", "POST"] if order else []), f"http://localhost:8090/demo{order}"]
+        return json.loads(self.compose("exec", "-T", service, *curl))
+
+    def rows(self, query):
+        """Look into the database."""
+        shown = self.compose("exec", "-T", "postgres", "psql", "--username=airflow", "-At", "-F", "\t", "-c", query)
+        return [tuple(line.split("\t")) for line in shown.splitlines()]
+
+    @property
+    def wanted(self):
+        return {log_id for log_id, kind in self.demo("tenant")["events"] if kind not in EXCLUDED}
+
+    @property
+    def all_arrived(self):
+        return not self.wanted - set(self.demo("receiver")["accepted"])
+
+    def slow_delivery(self, count):
+        """Log events for a webhook that takes its time; returns the id of the container that delivers them, some arrived."""
+        self.demo("receiver", "?delay=0.1")
+        before = len(self.demo("receiver")["accepted"])
+        self.demo("tenant", f"?add={count}")
+        wait(lambda: len(self.demo("receiver")["accepted"]) > before + 100, "a delivery is under way", 90)
+        ((host,),) = self.rows("select hostname from task_instance where task_id = 'deliver' and state = 'running'")
+        return host
+
+    @property
+    def stored_batches(self):
+        """The files in which batches lie, and what the database holds of them."""
+        files = self.compose("exec", "-T", "api-server", "find", "/opt/airflow/xcom", "-type", "f").split()
+        return files, self.rows("select value #>> '{}' from xcom where key like 'batch%'")
+
+    @property
+    def settled(self):
+        """Whether no run is under way."""
+        return not self.rows("select 1 from dag_run where state in ('queued', 'running')")
+
+
+def docker(*arguments):
+    """Run ``docker``; returns its output."""
+    return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=True).stdout
+
+
+def wait(condition, what, seconds):
+    """Wait for a condition, with a deadline."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(1)
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory):
+    """The stack with the demo profile and two workers; nothing of it is left afterwards."""
+    if not shutil.which("docker") or subprocess.run(["docker", "info"], capture_output=True, check=False).returncode:
+        pytest.skip("no Docker engine answers here: only the file was checked, the stack was not started")
+    stack = Stack(tmp_path_factory.mktemp("stack"))
+    try:
+        stack.compose("build", "init", seconds=1800)
+        stack.compose("up", "-d", "--scale", "worker=2", seconds=1200)
+        yield stack
+    finally:
+        print(stack.compose("logs", "--no-color", "--tail", "5", check=False)[-6000:])
+        stack.compose("down", "--volumes", "--remove-orphans", check=False)
+        subprocess.run(["docker", "image", "rm", f"{stack.name}:test"], capture_output=True, check=False)
+        assert not stack.containers(every=True)
+        assert not docker("volume", "ls", "--quiet", "--filter", f"label=com.docker.compose.project={stack.name}")
+
+
+def test_every_service_becomes_healthy(stack):
+    lasting = {"postgres", "redis", "api-server", "scheduler", "dag-processor", "triggerer", "worker", "tenant", "receiver"}
+
+    def healthy():
+        found = stack.containers()
+        return lasting <= found.keys() and all("(healthy)" in status for name in lasting for _, status in found[name])
+
+    wait(healthy, "every service is healthy", 300)
+    assert len(stack.containers()["worker"]) == 2
+
+
+def test_the_login_is_the_one_of_env_and_not_admin(stack):
+    def log_in(user, password):
+        body = json.dumps({"username": user, "password": password})
+        call = ["curl", "--silent", "-o", "/dev/null", "-w", "%{http_code}", "-H", "Content-Type: application/json", "-d", body]
+        return stack.compose("exec", "-T", "api-server", *call, "http://localhost:8080/auth/token")
+
+    written = dict(
+        line.split("=", 1) for line in (stack.folder / ".env").read_text().splitlines() if "=" in line and line[0] != "#"
+    )
+    assert log_in(written["ADMIN_USER"], written["ADMIN_PASSWORD"]) == "201"
+    assert log_in("admin", "admin") == "401"
+
+
+def test_the_demo_runs_the_route_and_every_event_arrives_once(stack):
+    wait(lambda: "Exited" in stack.containers(every=True)["demo"][0][1], "the demo has ended", 240)
+    said = stack.compose("logs", "--no-color", "demo")
+    assert "Exited (0)" in stack.containers(every=True)["demo"][0][1], said
+    assert "0 lost" in said
+
+
+def test_a_run_triggered_by_hand_delivers(stack):
+    wait(lambda: stack.settled, "the demo's runs have ended", 60)
+    stack.demo("tenant", "?add=200")
+    stack.compose("exec", "-T", "scheduler", "airflow", "dags", "trigger", "auth0_log_webhooks", "--run-id", "by-hand")
+    wait(lambda: stack.rows("select 1 from dag_run where run_id = 'by-hand' and state = 'success'"), "the run succeeds", 120)
+    assert stack.all_arrived
+    assert stack.demo("receiver")["repeats"] == 0
+
+
+def test_a_stopped_worker_ends_its_delivery_and_repeats_nothing(stack):
+    stack.slow_delivery(1_500)
+    files, stored = stack.stored_batches
+    assert files
+    assert all(value.startswith("file:///opt/airflow/xcom/") for (value,) in stored), "a batch lies in the database"
+    stack.compose("stop", "worker")
+    arrived = stack.demo("receiver")
+    print(f"workers stopped in mid-delivery: {arrived['repeats']} repeats")
+    assert stack.all_arrived, "the delivery was cut off"
+    assert arrived["repeats"] == 0
+    stack.compose("start", "worker")
+    wait(lambda: stack.settled, "the runs have ended", 120)
+    assert stack.demo("receiver")["repeats"] == 0
+    assert stack.stored_batches == ([], []), "the batches of an ended run are still there"
+
+
+def test_a_killed_worker_loses_nothing_and_repeats_no_more_than_promised(stack):
+    before = stack.demo("receiver")["repeats"]
+    docker("kill", stack.slow_delivery(1_500))
+    killed = time.monotonic()
+    wait(lambda: stack.all_arrived, "the other worker delivers the rest", 240)
+    repeats = stack.demo("receiver")["repeats"] - before
+    print(f"worker killed in mid-delivery: everything arrived {time.monotonic() - killed:.0f} s later, {repeats} repeats")
+    assert repeats <= MOST_REPEATS
+    wait(lambda: stack.settled, "the runs have ended", 120)
+    assert stack.stored_batches == ([], []), "the batches of an ended run are still there"
+    assert not stack.demo("receiver")["problems"]
