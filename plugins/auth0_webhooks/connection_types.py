@@ -16,6 +16,7 @@ from auth0_webhooks.connections import get_connection
 from auth0_webhooks.endpoint import Endpoint
 from auth0_webhooks.errors import WebhookRouteError
 from auth0_webhooks.events import LogEvent, Position
+from auth0_webhooks.payload import Payload
 from auth0_webhooks.tenant import TenantHook
 
 if TYPE_CHECKING:
@@ -83,4 +84,4 @@ def test_event(now: datetime) -> LogEvent:
 
 async def _send(endpoint: Endpoint, event: LogEvent) -> Answer:
     async with endpoint.session(1) as session:
-        return await endpoint.post(session, event)
+        return await endpoint.post(session, Payload().message([event]))
