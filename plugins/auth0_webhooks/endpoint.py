@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 import aiohttp
 from requests.utils import get_environ_proxies, select_proxy
 
-from auth0_webhooks.errors import SettingError
+from auth0_webhooks.addresses import NOT_PUBLIC, public_socket, warn_of_plain_http
+from auth0_webhooks.errors import EndpointWrongError, SettingError
 from auth0_webhooks.outcomes import Answer, parse_retry_after
 from auth0_webhooks.signing import Signer
 
@@ -84,6 +85,7 @@ def base_url(connection: ConnectionLike, *, scheme: str = "https") -> str:
         raise SettingError(
             f"connection {connection.conn_id!r}: host and schema do not make an http(s) URL: {how_to_set(connection.conn_id)}"
         )
+    warn_of_plain_http(url, connection.conn_id)
     return url + path
 
 
@@ -98,15 +100,22 @@ class Endpoint:
     tls: ssl.SSLContext | bool = True
     proxy: str | None = field(repr=False, default=None)
     gzip: bool = False
+    allow_private: bool = True
 
     @classmethod
     def from_connection(
-        cls, connection: ConnectionLike, *, content_type: str = "application/json", gzip: bool = False
+        cls,
+        connection: ConnectionLike,
+        *,
+        content_type: str = "application/json",
+        gzip: bool = False,
+        allow_private: bool = True,
     ) -> Endpoint:
         """Read a connection of type ``http``.
 
         :param content_type: of what is sent; a ``Content-Type`` in the connection's extra counts more.
         :param gzip: compress what is sent.
+        :param allow_private: connect to addresses that are not public, too.
         :raises SettingError: naming the connection, the field and how to set it.
         """
         url = base_url(connection)
@@ -126,27 +135,40 @@ class Endpoint:
         proxies = extra.get("proxies") or extra.get("proxy")
         if not proxies and extra.get("trust_env", True):
             proxies = get_environ_proxies(url)
+        proxy = select_proxy(url, proxies) if isinstance(proxies, dict) else proxies or None
+        if proxy and not allow_private:
+            raise SettingError(
+                f"connection {connection.conn_id!r}: its proxy, or the environment's, decides which address is connected to, so "
+                "allow_private_addresses: false cannot be kept: leave that check to the proxy and remove the setting, or set "
+                '"trust_env": false in the extra and no proxy'
+            )
         return cls(
             url=url,
             name=f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else ""),
             headers={"Content-Type": content_type, "User-Agent": "auth0-log-webhooks", **basic, **headers},
             signer=_signer(extra.get("signing_secrets"), connection.conn_id),
             tls=_tls(extra, connection.conn_id),
-            proxy=select_proxy(url, proxies) if isinstance(proxies, dict) else proxies or None,
+            proxy=proxy,
             gzip=gzip,
+            allow_private=allow_private,
         )
 
     def session(self, concurrent_calls: int) -> aiohttp.ClientSession:
         """A client that keeps at most ``concurrent_calls`` connections alive. To be made inside an event loop."""
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=concurrent_calls, ssl=self.tls),
+            connector=aiohttp.TCPConnector(
+                limit=concurrent_calls, ssl=self.tls, socket_factory=None if self.allow_private else public_socket
+            ),
             headers=self.headers,
             timeout=TIMEOUT,
             cookie_jar=aiohttp.DummyCookieJar(),
         )
 
     async def post(self, session: aiohttp.ClientSession, message: Message) -> Answer:
-        """POST one message. Never raises for what the network or the endpoint does: that is an :class:`Answer`."""
+        """POST one message. Never raises for what the network or the endpoint does: that is an :class:`Answer`.
+
+        :raises EndpointWrongError: when its address may not be connected to.
+        """
         now = datetime.now(timezone.utc)
         headers = {"webhook-id": message.id, "webhook-timestamp": str(int(now.timestamp()))}
         if self.signer:
@@ -174,6 +196,11 @@ class Endpoint:
         except aiohttp.ClientConnectorCertificateError:
             return Answer(None, "no answer: the endpoint's TLS certificate is not trusted")
         except (aiohttp.ClientError, OSError) as error:
+            if not self.allow_private and NOT_PUBLIC in str(getattr(error, "os_error", "")):
+                raise EndpointWrongError(
+                    f"the webhook at {self.name} has no public address, and the route says allow_private_addresses: false; "
+                    "nothing is sent to it"
+                ) from None
             return Answer(None, f"no answer: {_in_words(error)}")
 
 

@@ -92,6 +92,7 @@ class Route(BaseModel):
     max_events: Count = Field(100, ge=1, le=MOST_EVENTS)
     max_bytes: Count = Field(1_000_000, ge=1_000, le=100_000_000)
     gzip: bool = False
+    allow_private_addresses: bool = True
     envelope: Kind = "none"
     redact: Annotated[dict[str, Action], BeforeValidator(parse_rules)] = {}
 

@@ -34,7 +34,12 @@ def endpoint_of(route: Route, payload: Payload) -> Endpoint:
     :raises SettingError: when its connection is missing or wrong.
     :raises AirflowUnavailableError: when it cannot be read.
     """
-    return Endpoint.from_connection(get_connection(route.webhook_conn_id), content_type=payload.content_type, gzip=route.gzip)
+    return Endpoint.from_connection(
+        get_connection(route.webhook_conn_id),
+        content_type=payload.content_type,
+        gzip=route.gzip,
+        allow_private=route.allow_private_addresses,
+    )
 
 
 def redaction_of(route: Route) -> Redaction | None:

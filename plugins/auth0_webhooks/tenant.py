@@ -38,7 +38,7 @@ from auth0_webhooks.errors import (
     TenantUnavailableError,
 )
 from auth0_webhooks.events import LogEvent, Position, parse_page
-from auth0_webhooks.tenant_answers import check_dates, check_order, in_words, next_from, rate_limit, rate_limit_wait
+from auth0_webhooks.tenant_answers import asked_of, check_dates, check_order, in_words, next_from, rate_limit, rate_limit_wait
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -270,8 +270,9 @@ class TenantHook(HttpHook):
 
     def _send(self, session: requests.Session, method: str, path: str, **arguments: Any) -> requests.Response:
         self.api_requests += method == "GET"
+        arguments |= {"timeout": TIMEOUT, "allow_redirects": False, **asked_of(session)}
         try:
-            response = session.request(method, self.base_url + path, timeout=TIMEOUT, allow_redirects=False, **arguments)
+            response = session.request(method, self.base_url + path, **arguments)
         except requests.exceptions.RequestException as error:
             raise TenantUnavailableError(f"no answer from Auth0 at {self._host}: {in_words(error)}") from None
         self._limit = rate_limit(response)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import requests
 
 from auth0_webhooks.checkpoint import iso, parse_time
-from auth0_webhooks.errors import TenantAnswerError
+from auth0_webhooks.errors import SettingError, TenantAnswerError
 from auth0_webhooks.events import LogEvent, Position, log_id_order
 from auth0_webhooks.outcomes import parse_retry_after
 
@@ -75,3 +77,23 @@ def in_words(error: requests.exceptions.RequestException) -> str:
     if isinstance(error, requests.exceptions.Timeout):
         return "time-out"
     return "the connection failed" if isinstance(error, requests.exceptions.ConnectionError) else type(error).__name__
+
+
+def asked_of(session: requests.Session) -> dict[str, Any]:
+    """The session's proxies, CA bundle and certificate, to be named with each request.
+
+    What only the session says the environment's proxies and CA bundle override; and JSON has no tuples, which requests wants.
+
+    :raises SettingError: when one of the files is not there.
+    """
+    proxies: Any = session.proxies
+    cert: Any = session.cert
+    files = [cert] if isinstance(cert, str) else list(cert or ())
+    for file in [session.verify, *files]:
+        if isinstance(file, str) and not Path(file).exists():
+            raise SettingError(f"the tenant's connection: extra 'verify' or 'cert' names a file that is not there: {file}")
+    return {
+        "proxies": dict.fromkeys(("http", "https"), proxies) if isinstance(proxies, str) else proxies or None,
+        "verify": session.verify,
+        "cert": tuple(cert) if isinstance(cert, list) else cert,
+    }

@@ -1,0 +1,60 @@
+"""Network addresses: which are public, and a word of warning about plain http."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import socket
+from typing import Any
+from urllib.parse import urlsplit
+
+log = logging.getLogger(__name__)
+
+NOT_PUBLIC = "not a public address"
+"""What the error says with which a connection to another address is refused."""
+# Addresses that a gateway of the network turns into IPv4 ones (RFC 6052, RFC 8215), private ones too.
+_TRANSLATED = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("64:ff9b:1::/48"))
+
+
+def is_public(address: str) -> bool:
+    """Whether an IP address is one of the public internet: not private, loopback, link-local or otherwise set apart."""
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(ip, ipaddress.IPv6Address):
+        if any(ip in network for network in _TRANSLATED) or ip.teredo or ip.sixtofour:
+            return False
+        if ip.ipv4_mapped:
+            return is_public(str(ip.ipv4_mapped))
+    return ip.is_global and not ip.is_multicast
+
+
+def public_socket(info: Any) -> socket.socket:
+    """Make the socket of a connection that is about to be made, if its address is public.
+
+    Checked here and not where a name is resolved: between the two a name server could give another answer.
+
+    :param info: what ``getaddrinfo`` gives for an address.
+    :raises OSError: when the address is not public.
+    """
+    family, kind, protocol, _, address = info
+    if not is_public(str(address[0])):
+        raise OSError(f"{address[0]} is {NOT_PUBLIC}")
+    return socket.socket(family=family, type=kind, proto=protocol)
+
+
+def warn_of_plain_http(url: str, conn_id: str) -> None:
+    """Say so where a connection is not encrypted, and leaves this machine."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    try:
+        here = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        here = host == "localhost" or host.endswith(".localhost")
+    if parts.scheme == "http" and not here:
+        log.warning(
+            "connection %r is plain http to %s: events and credentials can be read and changed on their way; use https",
+            conn_id,
+            host,
+        )
