@@ -55,6 +55,13 @@ def test_an_event_without_type_or_date_is_wrapped_all_the_same(envelope):
     assert "time" not in wrapped
 
 
+@pytest.mark.parametrize("envelope", [Envelope(), Envelope("standard"), CLOUD])
+@pytest.mark.parametrize("log_type", ["", "fp", "\u6587" * 50])
+def test_no_event_takes_more_room_in_its_envelope_than_is_counted(envelope, log_type):
+    (event,) = events([log_type])
+    assert len(envelope.wrap(event).encode()) <= envelope.size(event) <= len(envelope.wrap(event).encode()) + 600
+
+
 @pytest.mark.parametrize(
     ("payload", "content_type"),
     [

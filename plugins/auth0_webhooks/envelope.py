@@ -57,6 +57,14 @@ class Envelope:
             head = json.dumps({key: value for key, value in json.loads(head).items() if key != "time"})
         return f'{head.removesuffix("}")}, "data": {event.body}}}'
 
+    def size(self, event: LogEvent) -> int:
+        """How many bytes the event takes in its envelope at the most, without wrapping it."""
+        size = len(event.body.encode())
+        if self.kind == "none":
+            return size
+        # Six for a character that JSON has to escape; the rest are the names of the attributes and what stands between.
+        return size + 6 * len(event.type + event.date + self.source) + len(event.log_id) + 250
+
 
 NO_ENVELOPE = Envelope()
 

@@ -70,7 +70,7 @@ class Payload:
         ends: list[int] = []
         start, size = 0, 0
         for index, event in enumerate(events):
-            more = len(self.envelope.wrap(event).encode()) + 1
+            more = self.envelope.size(event) + 1
             if index > start and (index - start >= self.max_events or size + more >= self.max_bytes):
                 ends += [index] * (index - start)
                 start, size = index, 0
