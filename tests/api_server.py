@@ -98,7 +98,9 @@ class Rows:
 
         self.numbers += 1
         run_id = f"{dag_id}-{self.numbers}"
-        run = DagRun(dag_id=dag_id, run_id=run_id, run_type=fields.pop("run_type", "scheduled"), run_after=when, start_date=when)
+        run = DagRun(
+            dag_id=dag_id, run_id=run_id, run_type=fields.pop("run_type", "scheduled"), run_after=ago(days=300), start_date=when
+        )
         run.state, run.end_date = fields.pop("state", "success"), when  # in this order: the state sets an end of its own
         self.session.add(run)
         self.session.flush()

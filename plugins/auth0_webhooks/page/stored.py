@@ -108,17 +108,19 @@ def stored(session: Any, routes: Sequence[Any], runs: int = RECENT) -> list[Stor
 
 
 def reports_since(session: Any, dag_id: str, since: datetime, limit: int) -> list[tuple[Run, datetime]]:
-    """The runs of a route that were due since a time and left a report, the newest ``limit`` of them, newest first."""
+    """Of a route's last ``limit`` runs those that ended since a time and left a report, with that time, newest first."""
+    # By the time of its end: the time it was due can lie long before, as that of a yearly schedule's first run does.
+    last = select(DagRun.id).where(DagRun.dag_id == dag_id).order_by(DagRun.id.desc()).limit(limit).subquery()
     query = (
         select(*_COLUMNS, XComModel.value)
+        .join(last, last.c.id == DagRun.id)
         .join(XComModel, XComModel.dag_run_id == DagRun.id)
-        .where(DagRun.dag_id == dag_id, DagRun.run_after >= since)
+        .where(DagRun.end_date >= since)
         .where(XComModel.task_id == DELIVER, XComModel.map_index == -1, XComModel.key == "report")
         .order_by(DagRun.id.desc())
-        .limit(limit)
     )
     rows = session.execute(query)
-    return [(_run(row, report), row.run_after) for row in rows if isinstance(report := XComModel.deserialize_value(row), dict)]
+    return [(_run(row, report), row.end_date) for row in rows if isinstance(report := XComModel.deserialize_value(row), dict)]
 
 
 def last_listing(session: Any, dag_id: str) -> Run | None:
@@ -152,7 +154,6 @@ _COLUMNS: tuple[Any, ...] = (
     DagRun.state,
     DagRun.start_date,
     DagRun.end_date,
-    DagRun.run_after,
     DagRun.triggering_user_name,
 )
 

@@ -28,7 +28,7 @@ function all(data) {
   const bad = routes.filter((route) => ["failing", "held", "gap", "waiting"].includes(route.state.code)).length;
   const rows = routes.map((route) => [
     h("a", { href: `page?dag=${encodeURIComponent(route.dag_id)}` }, route.dag_id),
-    [badge(route), h("div", {}, route.state.words, route.state.since ? `, since ${time(route.state.since)}` : "")],
+    [badge(route), route.state.since ? ` since ${time(route.state.since)}` : "", h("div", {}, route.state.words)],
     span(route.lag_seconds),
     span(route.seconds_to_loss),
     since(route.last_delivered ?? route.last_delivery, data.now),
