@@ -58,6 +58,11 @@ class Stack:
             found.setdefault(service, []).append((container, status))
         return found
 
+    def memory(self):
+        """What each container uses, as docker tells it."""
+        own = [container for found in self.containers().values() for container, _ in found]
+        return docker("stats", "--no-stream", "--format", "{{.Name}} {{.MemUsage}} {{.CPUPerc}}", *own)
+
     def demo(self, service, order=""):
         """What a demo service tells, or does."""
         curl = ["curl", "--silent", "--fail", *(["-X", "POST"] if order else []), f"http://localhost:8090/demo{order}"]
@@ -135,7 +140,9 @@ def test_every_service_becomes_healthy(stack):
         found = stack.containers()
         return lasting <= found.keys() and all("(healthy)" in status for name in lasting for _, status in found[name])
 
+    began = time.monotonic()
     wait(healthy, "every service is healthy", 300)
+    print(f"healthy {time.monotonic() - began:.0f} s after docker compose up had returned\n{stack.memory()}")
     assert len(stack.containers()["worker"]) == 2
 
 
@@ -161,10 +168,17 @@ def test_the_demo_runs_the_route_and_every_event_arrives_once(stack):
 
 def test_a_run_triggered_by_hand_delivers(stack):
     wait(lambda: stack.settled, "the demo's runs have ended", 60)
-    stack.demo("tenant", "?add=200")
+    stack.demo("tenant", "?add=10000")
     stack.compose("exec", "-T", "scheduler", "airflow", "dags", "trigger", "auth0_log_webhooks", "--run-id", "by-hand")
-    wait(lambda: stack.rows("select 1 from dag_run where run_id = 'by-hand' and state = 'success'"), "the run succeeds", 120)
-    assert stack.all_arrived
+    wait(lambda: stack.rows("select 1 from dag_run where run_id = 'by-hand' and state = 'success'"), "the run succeeds", 180)
+    took = "round(extract(epoch from end_date - start_date), 1)"
+    wait(lambda: stack.all_arrived, "every wanted event has arrived", 60)
+    print(
+        "10,000 events:",
+        stack.rows(f"select run_id, {took} from dag_run order by id desc limit 2"),
+        "seconds from start to end of a run",
+    )
+    print(stack.memory())
     assert stack.demo("receiver")["repeats"] == 0
 
 
