@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import requests
@@ -19,6 +20,7 @@ from auth0_webhooks.checkpoint import Checkpoint
 from auth0_webhooks.delivery import Delivery
 from auth0_webhooks.endpoint import Endpoint
 from auth0_webhooks.events import LogEvent, Position
+from auth0_webhooks.payload import Payload
 from bench.results import Figure, Part, at_least, draw
 from bench.sink import Sink, sink
 from demo.tenant import make_event
@@ -28,6 +30,7 @@ SLOW = 0.05
 """Seconds that the slow receiver takes to answer."""
 ROUNDS = 5
 START = Position(None, "1970-01-01T00:00:00.000Z")
+SINGLE, ARRAYS = Payload(), Payload("array", max_events=100)
 
 
 class Memory:
@@ -55,10 +58,11 @@ def make_log(count: int) -> list[LogEvent]:
     return made
 
 
-def ours(url: str, log: list[LogEvent], calls: int) -> float:
+def ours(url: str, log: list[LogEvent], calls: int, payload: Payload = SINGLE) -> float:
     """Seconds that the project's own delivery takes for a log, checkpoint and all."""
     endpoint = Endpoint(url=url, name=url, headers={"Content-Type": "application/json"})
-    delivery = Delivery(endpoint, Memory(), start=START, end=log[-1].position, first=True, concurrent_calls=calls)
+    end = log[-1].position
+    delivery = Delivery(endpoint, Memory(), start=START, end=end, first=True, concurrent_calls=calls, payload=payload)
     cut = list(batches(log))
 
     def give() -> Iterable[Batch]:
@@ -135,6 +139,7 @@ def run(say: Callable[[str], None]) -> list[Part]:
             for name, where in (("at once", fast), ("50 ms", slow))
             for calls in CALLS
         }
+        arrays = [_rate(ours, fast, log, 5, ARRAYS) for _ in range(ROUNDS)]
         loops = [(_rate(requests_loop, fast, log[:1500]), _rate(plain_requests, fast, log[:700])) for _ in range(ROUNDS)]
     for (name, calls), measured in speeds.items():
         deliver, ceiling, python = (tuple(values) for values in zip(*measured, strict=True))
@@ -150,6 +155,11 @@ def run(say: Callable[[str], None]) -> list[Part]:
                 part.rows.append((name, "1", f"{kind}: {Figure('', tuple(values))}", "", "", ""))
                 times = Figure(f"deliver, 5 calls / {kind}", tuple(a / b for a, b in zip(deliver, values, strict=True)), "times")
                 part.targets.append(at_least(times, 5))
+            part.rows.append((name, "5", f"arrays of 100: {Figure('', tuple(arrays))}", "", "", ""))
+            times = Figure(
+                "deliver in arrays of 100 / in single POSTs", tuple(a / b for a, b in zip(arrays, deliver, strict=True)), "times"
+            )
+            part.targets.append(at_least(times, 10))
         if name == "50 ms" and calls == 5:
             # What 5 calls of 50 ms allow is what the load generator makes of them: a timer is never exact.
             part.targets.append(at_least(Figure(f"{ratio.name}, answers after 50 ms", ratio.values), 0.95))
@@ -177,11 +187,12 @@ def _side_by_side(where: Sink, log: list[LogEvent], calls: int, say: Callable[[s
     return rows
 
 
-def _rate(send: Callable[..., float], where: Sink, log: list[LogEvent], *more: int) -> float:
+def _rate(send: Callable[..., float], where: Sink, log: list[LogEvent], *more: Any) -> float:
     where.forget()
     seconds = send(where.url, log, *more)
     counted = where.counted()
-    if counted.posts != len(log) or counted.repeats:
+    posts = len(log) // ARRAYS.max_events if ARRAYS in more else len(log)
+    if counted.posts != posts or counted.repeats:
         raise RuntimeError(f"{send.__name__}: {counted.posts} POSTs and {counted.repeats} repeats for {len(log)} events")
     return len(log) / seconds
 

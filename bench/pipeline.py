@@ -16,6 +16,10 @@ from bench.stack import NEVER, Stack, Watcher, stack
 
 BACKLOGS = {1_000: 3, 10_000: 3, 20_000: 3, 100_000: 1}
 """Events waiting, and in how many rounds."""
+ARRAYS = 20_000
+"""Events waiting for the routes that send arrays of 100."""
+IN_ARRAYS = f"{ARRAYS:,}, in arrays of 100"
+TASKS = ("fetch", "filter", "deliver")
 MAPPED = 30
 IDLE_ROUNDS = 5
 IDLE_RUNS = 3
@@ -33,7 +37,9 @@ def run(say: Callable[[str], None]) -> list[Part]:
         "watch": "off",
     }
     names = {(size, number): f"backlog_{size}_{number}" for size, rounds in BACKLOGS.items() for number in range(rounds)}
+    arrays = [f"arrays_{number}" for number in range(BACKLOGS[ARRAYS])]
     routes: dict[str, dict[str, Any]] = dict.fromkeys(names.values(), common)
+    routes |= {name: {**common, "payload": "array", "max_events": 100} for name in arrays}
     routes |= {
         "beside_mapped": common,
         "idle": common,
@@ -47,27 +53,34 @@ def run(say: Callable[[str], None]) -> list[Part]:
         idle = _idle(up, say)
         latency = _latency(up, say)
         mapped = _mapped(up, say)
-        end_to_end = _end_to_end(up, names, mapped, say)
+        measured: dict[str, list[dict[str, float]]] = {}
+        for (size, _), name in names.items():
+            measured.setdefault(f"{size:,}", []).append(_backlog(up, name, size, say))
+        measured[IN_ARRAYS] = [_backlog(up, name, ARRAYS, say, each=100) for name in arrays]
+        end_to_end = _end_to_end(measured, mapped)
     return [end_to_end, idle, latency]
 
 
-def _backlog(up: Stack, name: str, size: int, say: Callable[[str], None]) -> dict[str, float]:
-    """One backlog, read by real scheduled runs from switching the DAG on; seconds run from the first run's creation."""
+def _backlog(up: Stack, name: str, size: int, say: Callable[[str], None], *, each: int = 1) -> dict[str, float]:
+    """One backlog, read by real scheduled runs from switching the DAG on; seconds run from the first run's creation.
+
+    :param each: events in a POST.
+    """
     up.tenant("expire", 10**9)
     up.tenant("add_many", size)
     up.webhook.forget()
     requests, cpu = up.tenant("requests"), up.cpu()
     with Watcher(up.airflow, name) as watcher:
         up.switch(name, on=True)
-        up.airflow.wait_until(lambda: up.webhook.counted().posts >= size, f"{size} events arrive", 60 + size / 100)
+        up.airflow.wait_until(lambda: up.webhook.counted().posts >= size // each, f"{size} events arrive", 60 + size / 100)
         up.airflow.wait_until(lambda: _ended(up, name), "the runs end", 120)
     up.switch(name, on=False)
     counted = up.webhook.counted()
-    if counted.posts != size or counted.repeats:
+    if counted.posts != size // each or counted.repeats:
         raise RuntimeError(f"{name}: {counted.posts} POSTs, {counted.repeats} of them repeats, for {size} events")
     ((began,),) = up.airflow.rows("select min(queued_at) from dag_run where dag_id = ?", name)
     seconds = counted.last - datetime.fromisoformat(began).replace(tzinfo=timezone.utc).timestamp()
-    say(f"{size:,} events end to end: {seconds:.1f} s, {size / seconds:,.0f} events/s")
+    say(f"{size:,} events end to end, {each} a POST: {seconds:.1f} s, {size / seconds:,.0f} events/s")
     return {
         "rate": size / seconds,
         "post rate": size / (counted.last - counted.first),
@@ -75,7 +88,7 @@ def _backlog(up: Stack, name: str, size: int, say: Callable[[str], None]) -> dic
         "requests": up.tenant("requests") - requests,
         "runs": len(up.airflow.runs(name)),
         "xcom": sum(watcher.xcom.values()) / MB,
-        **{task: watcher.memory.get(task, 0) / MB for task in ("fetch", "filter", "deliver")},
+        **{task: watcher.memory.get(task, 0) / MB for task in TASKS},
     }
 
 
@@ -84,10 +97,7 @@ def _ended(up: Stack, name: str) -> bool:
     return not waiting and all(state in {"success", "failed"} for _, state in up.airflow.runs(name))
 
 
-def _end_to_end(up: Stack, names: dict[tuple[int, int], str], mapped: tuple[float, float], say: Callable[[str], None]) -> Part:
-    measured: dict[int, list[dict[str, float]]] = {}
-    for (size, _), name in names.items():
-        measured.setdefault(size, []).append(_backlog(up, name, size, say))
+def _end_to_end(measured: dict[str, list[dict[str, float]]], mapped: tuple[float, float]) -> Part:
     part = Part(
         "End to end",
         "A backlog read, filtered and delivered by real scheduled runs of at most 20,000 events, 5 concurrent calls, every event "
@@ -106,32 +116,31 @@ def _end_to_end(up: Stack, names: dict[tuple[int, int], str], mapped: tuple[floa
         ),
     )
 
-    def figure(size: int, what: str, name: str = "") -> Figure:
-        return Figure(name, tuple(one[what] for one in measured[size]))
+    def figure(backlog: str, what: str, name: str = "") -> Figure:
+        return Figure(name, tuple(one[what] for one in measured[backlog]))
 
-    for size in BACKLOGS:
-        memory = " / ".join(f"{max(one[task] for one in measured[size]):.0f}" for task in ("fetch", "filter", "deliver"))
-        rest = (str(figure(size, what)) for what in ("requests", "xcom", "runs"))
-        part.rows.append((f"{size:,}", *(str(figure(size, what)) for what in ("rate", "post rate", "cpu")), memory, *rest))
+    for backlog, rounds in measured.items():
+        memory = " / ".join(f"{max(one[task] for one in rounds):.0f}" for task in TASKS)
+        rest = (str(figure(backlog, what)) for what in ("requests", "xcom", "runs"))
+        part.rows.append((backlog, *(str(figure(backlog, what)) for what in ("rate", "post rate", "cpu")), memory, *rest))
     ours, operators = mapped
     part.rows.append((f"{MAPPED}, route", f"{ours:.3g}", *[""] * 6))
     part.rows.append((f"{MAPPED}, Airflow's HttpOperator mapped over them", f"{operators:.3g}", *[""] * 6))
     peak = Figure(
         "most memory of any task",
-        (max(one[task] for rounds in measured.values() for one in rounds for task in ("fetch", "filter", "deliver")),),
+        (max(one[task] for rounds in measured.values() for one in rounds for task in TASKS),),
         "MB",
     )
-    once = figure(100_000, "rate").median / figure(20_000, "rate").median
+    once = figure("100,000", "rate").median / figure("20,000", "rate").median
     part.targets += [
-        at_least(figure(20_000, "rate", "end to end, 20,000 events waiting, events/s"), 2_000),
+        at_least(figure("20,000", "rate", "end to end, 20,000 events waiting, events/s"), 2_000),
+        at_least(figure(IN_ARRAYS, "rate", "the same in arrays of 100, events/s"), 2_000),
         at_least(Figure("events/s with 100,000 waiting / with 20,000", (once,)), 1.0),
         Target(peak, "under 300 MB", lambda value: 0 < value < 300),
     ]
     sizes = list(BACKLOGS)
-    rates = [(size, figure(size, "rate").median) for size in sizes]
-    memories = {
-        task: [(size, max(one[task] for one in measured[size])) for size in sizes] for task in ("fetch", "filter", "deliver")
-    }
+    rates = [(size, figure(f"{size:,}", "rate").median) for size in sizes]
+    memories = {task: [(size, max(one[task] for one in measured[f"{size:,}"])) for size in sizes] for task in TASKS}
     part.pictures.append(
         draw(
             "end-to-end",
