@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
@@ -11,7 +14,7 @@ from hypothesis import strategies as st
 from standardwebhooks.webhooks import Webhook
 
 from auth0_webhooks import delivery as delivery_module
-from auth0_webhooks.checkpoint import MAX_ACKNOWLEDGED, Checkpoint
+from auth0_webhooks.checkpoint import MAX_ACKNOWLEDGED, Checkpoint, parse_checkpoint
 from auth0_webhooks.dead_letters import DeadLetterStore
 from auth0_webhooks.errors import (
     AirflowUnavailableError,
@@ -20,11 +23,12 @@ from auth0_webhooks.errors import (
     EndpointWrongError,
     EventRefusedError,
 )
-from auth0_webhooks.payload import Payload
+from auth0_webhooks.payload import MOST_EVENTS, Payload
 from auth0_webhooks.progress import State
 from auth0_webhooks.route import Route
 from auth0_webhooks.signing import Signer
-from tests.factory import START, Keeper, delivery, endpoint, events, log_id, one_batch
+from tests.conftest import PROJECT
+from tests.factory import START, Keeper, delivery, endpoint, events, log_id, one_batch, wait_for
 
 ARRAY, LINES = Payload("array", max_events=10), Payload("lines", max_events=10)
 SECRET = "whsec_" + "bm5ubm5ubm5ubm5ubm5ubm5ubm5ubm5u"
@@ -267,4 +271,22 @@ def test_what_a_save_that_fails_can_repeat_keeps_within_the_bound(receiver, call
     keeper.before_save = lambda _checkpoint: None
     delivery(receiver.url, keeper, made, payload=payload, concurrent_calls=calls).run(lambda: [one_batch(made)])
     assert set(receiver.accepted) == {event.log_id for event in made}
-    assert receiver.repeats <= MAX_ACKNOWLEDGED + min(calls * in_one_post, 500)
+    assert receiver.repeats <= MAX_ACKNOWLEDGED + min(calls * in_one_post, MOST_EVENTS)
+
+
+@pytest.mark.parametrize(("calls", "in_one_post"), [(5, 1), (1, 100), (5, 100)])
+def test_a_delivery_that_is_killed_in_its_midst_repeats_no_more_than_the_bound(receiver, tmp_path, calls, in_one_post):
+    count, path = 6000 if in_one_post > 1 else 1500, tmp_path / "checkpoint.json"
+    command = [sys.executable, "-m", "tests.killed", receiver.url, str(path), str(count), str(calls), str(in_one_post)]
+    environment = {**os.environ, "PYTHONPATH": f"{PROJECT}:{PROJECT / 'plugins'}"}
+    for part in (0.25, 0.6):
+        receiver.delay = lambda _post: 0.005
+        with subprocess.Popen(command, env=environment, cwd=PROJECT) as process:
+            wait_for(lambda part=part: len(set(receiver.accepted)) > part * count, 60)
+            process.kill()
+    receiver.delay = lambda _post: 0.0
+    subprocess.run(command, env=environment, cwd=PROJECT, check=True, timeout=60)
+    assert set(receiver.accepted) == {log_id(number) for number in range(1, count + 1)}
+    assert receiver.problems == []
+    assert receiver.repeats <= 2 * (MAX_ACKNOWLEDGED + min(calls * in_one_post, MOST_EVENTS))
+    assert parse_checkpoint(path.read_text(encoding="utf-8"), key="k").position.log_id == log_id(count)
