@@ -66,5 +66,5 @@ constraints: $(READY)  ## Resolve the requirements anew into constraints.txt
 	  requirements.txt requirements-dev.txt --output-file constraints.txt
 
 clean:  ## Remove what make made here: .venv, .airflow and caches
-	@rm -rf $(VENV) .airflow .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) .airflow build plugins/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,4 +1,8 @@
-"""The page in a real browser: real logins, real runs, every button. WRITE_DOCS=1 takes the pictures in docs/images."""
+"""The page in a real browser: real logins, real runs, every button. WRITE_DOCS=1 takes the pictures in docs/images.
+
+It has an Airflow of its own, whose users have roles. Named so that it comes before the tests that share one: two at a time are
+much for a small machine.
+"""
 
 from __future__ import annotations
 
