@@ -56,6 +56,7 @@ def noted(problem):
         ({"checkpoint": held(ago(hours=1)), "health": noted("held: 410 Gone")}, "waiting", "the hold is over"),
         ({"checkpoint": LOG_ID, "health": noted("held: 410 Gone")}, "waiting", "the hold is over"),
         ({"runs": [run(), run(gap="a .. b")]}, "gap", "events of a .. b had left"),
+        ({"checkpoint": "0001-01-01T00:00:00+23:00"}, "failing", "outside the years 1 to 9999"),
         ({"checkpoint": "tomorrow"}, "failing", "Variable 'r_checkpoint' is not a checkpoint"),
     ],
 )
@@ -67,6 +68,15 @@ def test_the_state_is_said_in_words(stored, code, words):
 
 def test_a_bad_state_tells_since_when():
     assert told(health=noted("failed: no answer"))["state"]["since"] == "2026-11-22T09:00:00.000Z"
+
+
+@pytest.mark.parametrize("value", [3, "banana", "0001-01-01T00:00:00+23:00", None, [], {}])
+def test_a_time_that_was_edited_into_nonsense_is_left_out(value):
+    shown = told(
+        checkpoint=json.dumps({"log_id": LOG_ID, "date": value}), health=json.dumps({"problem": "failed: x", "since": value})
+    )
+    assert (shown["checkpoint"]["log_id"], shown["checkpoint"]["date"]) == (LOG_ID, None)
+    assert shown["state"] == {"code": "failing", "words": "x", "since": None}
 
 
 def test_replays_and_dry_runs_say_nothing_about_the_route():

@@ -84,13 +84,13 @@ def summary(stored: Stored, now: datetime) -> dict[str, Any]:
         "state": _state(stored, checkpoint, fault, now)._asdict(),
         "lag_seconds": lag,
         "seconds_to_loss": _seconds_to_loss(settings, lag),
-        "last_delivered": (report.get("last_selected") or [None, None])[1] if not report.get("not_reached") else None,
+        "last_delivered": _moment((report.get("last_selected") or [None, None])[1]) if not report.get("not_reached") else None,
         "last_delivery": iso(stored.delivered_at) if stored.delivered_at else None,
         "last_run": stored.runs[0].as_json() if stored.runs else None,
         "checkpoint": {
             "key": f"{stored.dag_id}_checkpoint",
             "log_id": checkpoint.position.log_id if checkpoint else None,
-            "date": checkpoint.position.date if checkpoint else None,
+            "date": _moment(checkpoint.position.date) if checkpoint else None,
             "hold_until": iso(hold.until) if hold else None,
             "hold_reason": hold.reason if hold else None,
         },
@@ -114,6 +114,8 @@ def _checkpoint(stored: Stored) -> tuple[Checkpoint | None, str | None]:
         return parse_checkpoint(stored.checkpoint, key=f"{stored.dag_id}_checkpoint"), None
     except SettingError as error:
         return None, str(error)
+    except OverflowError:
+        return None, f"Variable '{stored.dag_id}_checkpoint' holds a time outside the years 1 to 9999"
 
 
 def _state(stored: Stored, checkpoint: Checkpoint | None, fault: str | None, now: datetime) -> State:
@@ -122,13 +124,13 @@ def _state(stored: Stored, checkpoint: Checkpoint | None, fault: str | None, now
     health = _health(stored.health)
     hold = checkpoint.hold if checkpoint else None
     if hold and hold.until > now:
-        return State("held", f"held until {hold.until:%Y-%m-%d %H:%M} UTC: {hold.reason}", health.get("since"))
+        return State("held", f"held until {hold.until:%Y-%m-%d %H:%M} UTC: {hold.reason}", _moment(health.get("since")))
     return _noted(health) or _by_runs(stored, checkpoint)
 
 
 def _noted(health: dict[str, Any]) -> State | None:
     """What the last live run noted, where it noted something bad."""
-    problem, since = str(health.get("problem") or ""), health.get("since")
+    problem, since = str(health.get("problem") or ""), _moment(health.get("since"))
     if problem.startswith("held"):
         return State("waiting", "the hold is over: the next run tries the webhook again", since)
     if problem.startswith("failed"):
@@ -154,6 +156,14 @@ def _health(text: str | None) -> dict[str, Any]:
     except ValueError:
         return {}
     return health if isinstance(health, dict) else {}
+
+
+def _moment(value: Any) -> str | None:
+    """A time that people may have edited, as ISO 8601 in UTC; None where it is none."""
+    try:
+        return iso(parse_time(value))
+    except (ValueError, OverflowError):
+        return None
 
 
 def _seconds_to_loss(settings: Route | None, lag: float | None) -> float | None:
