@@ -32,7 +32,9 @@ class Stack:
             self.port = probe.getsockname()[1]
         for name in ("dags", "plugins", "demo"):
             shutil.copytree(PROJECT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-        files = ("docker-compose.yaml", "Dockerfile", ".dockerignore", ".env.example", "requirements.txt", "constraints.txt")
+        copied = (line[1:] for line in (PROJECT / ".dockerignore").read_text().splitlines() if line.startswith("!"))
+        files = ["docker-compose.yaml", "Dockerfile", ".dockerignore", ".env.example"]
+        files += [name for name in copied if (PROJECT / name).is_file()]
         for name in files:
             shutil.copy(PROJECT / name, folder)
         write_env.main(folder)
