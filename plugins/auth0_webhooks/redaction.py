@@ -6,6 +6,7 @@ of the event, because Auth0 repeats a user's name or address in descriptions, re
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import hmac
 import json
@@ -255,9 +256,12 @@ def _note(found: dict[str, Action], value: str, action: Action) -> None:
     found[str(value)] = action if found.get(str(value), action) == action else "mask"
 
 
-def _spellings(value: str) -> set[str]:
+@functools.lru_cache(maxsize=1024)
+def _spellings(value: str) -> frozenset[str]:
+    if re.fullmatch(r"[A-Za-z0-9_.~-]+", value):
+        return frozenset({value})
     plain = value.encode("utf-8", "surrogatepass")
-    return {value, value.strip(), quote(plain, safe=""), quote(plain), quote_plus(plain), json.dumps(value)[1:-1]}
+    return frozenset({value, value.strip(), quote(plain, safe=""), quote(plain), quote_plus(plain), json.dumps(value)[1:-1]})
 
 
 def _as_pattern(needle: str) -> str:

@@ -116,7 +116,7 @@ class Report:
             rows += [("  would be sent", self.not_reached, "")]
         else:
             rows += [
-                ("  delivered now", self.delivered_now, _and(self.retried, "tries again") + _and(self.repeated, "repeats")),
+                ("  delivered now", self.delivered_now, self._how_delivered()),
                 ("  delivered before", self.delivered_before, ""),
                 ("  dead-lettered", self.dead_lettered, ""),
                 ("  refused", self.refused, ""),
@@ -142,6 +142,10 @@ class Report:
             lines.append(f"  slowest answer    {self.slowest_answer:.2f} s")
         lines += [f"  note              {note}" for note in self.notes]
         return "\n".join(lines)
+
+    def _how_delivered(self) -> str:
+        posts = _and(self.posts, "POSTs") if self.posts < self.delivered_now else ""
+        return posts + _and(self.retried, "tries again") + _and(self.repeated, "repeats")
 
     def _what_would_be_sent(self) -> list[str]:
         by_level: dict[int, Counter[str]] = {}
