@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import shutil
 import threading
+import urllib.error
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
@@ -77,13 +78,27 @@ class Stack:
 
     def switch(self, dag_id: str, *, on: bool) -> None:
         """Switch a DAG on or off."""
-        self.airflow.rest("PATCH", f"/dags/{dag_id}", is_paused=not on)
+        self._rest("PATCH", f"/dags/{dag_id}", is_paused=not on)
 
     def trigger(self, dag_id: str, run_id: str) -> None:
         """Start a run, and wait for its end."""
-        self.airflow.rest("POST", f"/dags/{dag_id}/dagRuns", dag_run_id=run_id, logical_date=None)
+        self._rest("POST", f"/dags/{dag_id}/dagRuns", dag_run_id=run_id, logical_date=None)
         if self.airflow.wait_for_run(dag_id, run_id) != "success":
             raise RuntimeError(f"{dag_id} {run_id} failed")
+
+    def _rest(self, method: str, path: str, **body: Any) -> None:
+        """Call Airflow's API; once in a while SQLite is locked, and the answer is 500."""
+
+        def answered() -> bool:
+            try:
+                self.airflow.rest(method, path, **body)
+            except urllib.error.HTTPError as error:
+                if error.code != 500:
+                    raise
+                return False
+            return True
+
+        self.airflow.wait_until(answered, f"{method} {path}", 30)
 
     def workers(self) -> list[psutil.Process]:
         """The processes of the LocalExecutor; tasks are their children."""
