@@ -129,6 +129,7 @@ def test_the_form_explains_every_param_and_null_means_as_the_route_says():
         ("log_types", [["f"], ["not_yet_known"], None], ["f", [1]]),
         ("other_log_types", ["a, b", None], [["a"], 5]),
         ("concurrent_calls", [1, 100, None], [0, -3, 101, "five"]),
+        ("where", ["type == 'f'", None], [5, ["type == 'f'"]]),
         ("since", ["2026-11-22T10:00:00.000Z", None], [20261122, ["2026-11-22"]]),
         ("dry_run", [True, False], ["true", 1, None]),
     ],

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from auth0_webhooks.expressions import Where
 from auth0_webhooks.filters import Selection, Tally, select
 from auth0_webhooks.log_types import levels
 from tests.factory import events, one_batch
@@ -44,6 +45,16 @@ def test_every_event_is_either_kept_in_order_or_counted_with_its_reason(types, s
 )
 def test_exclusion_comes_first_and_level_and_type_must_both_fit(selection, log_type, reason):
     assert selection.reason_to_drop(log_type) == reason
+
+
+def test_where_is_asked_last_and_what_it_cannot_tell_is_kept_and_counted():
+    made = events(["s", "s", "s", "sapi"])
+    made[2] = made[2]._replace(body='{"number": "three"}')
+    tally = Tally()
+    kept = select(one_batch(made), Selection(exclude_types=frozenset({"sapi"}), where=Where("number < `2`")), tally)
+    assert kept.events == [made[0], made[2]]
+    assert tally.dropped == {"not_matching": 1, "excluded": 1}
+    assert tally.undecided == 1
 
 
 def test_what_stays_remembers_the_place_before_what_was_dropped():

@@ -54,6 +54,18 @@ def test_settings_are_read_in_the_ways_people_write_them(tmp_path):
         ("auth0_conn_id: ''", "key 'auth0_conn_id'"),
         ("watch: yes", "key 'watch': expected off, or the seconds between two looks"),
         ("watch: 0.5", "key 'watch'"),
+        ("payload: xml", "key 'payload': input should be 'event', 'array' or 'lines', got 'xml'"),
+        ("max_events: 501", "key 'max_events': input should be less than or equal to 500"),
+        ("envelope: soap", "key 'envelope': input should be 'none', 'standard' or 'cloudevents'"),
+        ("redact: [ip]", "key 'redact': expected 'path: action' lines, such as 'user_data: mask'"),
+        ("redact: {ip: hide}", "key 'redact': path 'ip': expected one of mask, drop, pseudonym"),
+        ("redact: {a..b: mask}", "key 'redact': path 'a..b': expected a key at character 3"),
+        (
+            "include_types: [auth.login.fial]",
+            "key 'include_types': there is no category 'auth.login.fial'; there are actions, auth.login",
+        ),
+        ("where: 5", "key 'where': expected an expression such as connection =="),
+        ("where: type = 'f'", "key 'where': character 6 of the expression, at \"= 'f'\": Unknown token '='"),
         ("name: other", "expected settings as 'key: value' lines"),
         ("[]", "expected settings as 'key: value' lines"),
     ],
@@ -94,6 +106,18 @@ def test_the_watch_is_off_or_some_seconds(tmp_path):
     routes, errors = load(tmp_path, "routes:\n  a: {}\n  b: {watch: off}\n  c: {watch: 'off'}\n  d: {watch: 10}\n")
     assert errors == []
     assert [route.watch for route in routes] == [3.0, None, None, 10.0]
+
+
+def test_types_are_named_one_by_one_and_by_category():
+    route = Route(name="r", log_types=["fp", "x"], include_types="auth.login.fail, auth.signup")
+    assert route.wanted_types[:2] == ["fp", "x"]
+    assert {"f", "fu", "fs", "ss"} <= set(route.wanted_types)
+    assert "s" not in route.wanted_types
+    assert Route(name="r", include_types=["auth.login"]).selection.reason_to_drop("fp") is None
+    assert Route(name="r", include_types=["auth.login"]).selection.reason_to_drop("ss") == "other_type"
+    assert Route(name="r").wanted_types == []
+    run = check_run_settings({"log_types": ["f"], "include_types": []}, route)
+    assert run.wanted_types == ["f"]
 
 
 def test_what_a_route_says_lies_over_the_defaults(tmp_path):

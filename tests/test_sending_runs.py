@@ -95,3 +95,26 @@ def test_pseudonyms_without_a_key_fail_at_once_and_say_where_to_put_it(route, te
     assert route.run() == "failed"
     assert receiver.posts == []
     assert "pseudonyms need a 'pseudonym_key' in the extra of connection 'webhook_default'" in logged()
+
+
+def test_a_dry_run_shows_what_an_expression_would_pick_and_a_run_sends_just_that(route, tenant, receiver):
+    where = "in_network(ip, '203.0.113.0/25') && contains(['Shop', 'Back office'], client_name)"
+    tenant.log_token_requests = False
+    tenant.add_many(300)
+    texts = [json.loads(text) for log_id, _, text in tenant.log() if log_id in set(wanted(tenant))]
+    fitting = sorted(
+        event["log_id"]
+        for event in texts
+        if int(event.get("ip", "0.0.0.255").split(".")[3]) < 128 and event.get("client_name") in {"Shop", "Back office"}
+    )
+    assert 0 < len(fitting) < len(texts)
+    assert route.run(dry_run=True, where=where) == "success"
+    assert route.report["not_reached"] == route.report["selected"] == len(fitting)
+    assert route.report["not_matching"] == len(texts) - len(fitting)
+    route.settings = {"where": where, "include_types": ["auth"], "log_types": ["brand_new_type"]}
+    assert route.run() == "success"
+    types = {log_id: kind for log_id, kind, _ in tenant.log()}
+    assert 0 < len(receiver.accepted) < len(fitting)
+    assert set(receiver.accepted) <= set(fitting)
+    assert "fp" in {types[log_id] for log_id in receiver.accepted}
+    assert "limit_wc" not in {types[log_id] for log_id in receiver.accepted}

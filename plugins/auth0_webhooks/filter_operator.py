@@ -24,7 +24,7 @@ class FilterOperator(RouteOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Filter; returns the counts, and a digest of what was read from where to where, and selected."""
         from auth0_webhooks.batch import pack
-        from auth0_webhooks.filters import Selection, Tally, select
+        from auth0_webhooks.filters import Tally, select
         from auth0_webhooks.log_types import unknown_type_warning
         from auth0_webhooks.sending import sample_of
 
@@ -33,10 +33,9 @@ class FilterOperator(RouteOperator):
         route = run.route
         for warning in filter(None, map(unknown_type_warning, [*route.log_types, *route.exclude_types])):
             log.warning("%s", warning)
-        other_events = (route.log_level, route.log_types) != (self.route.log_level, self.route.log_types)
-        if other_events and not run.window and not run.dry_run:
+        if route.selection != self.route.selection and not run.window and not run.dry_run:
             log.warning("this run's params pick other events than the route does; what they leave out is passed over for good")
-        selection = Selection(route.log_level, frozenset(route.log_types), frozenset(route.exclude_types))
+        selection = route.selection
         for number, batch in enumerate(pull_batches(context, FETCH)):
             selected = select(batch, selection, tally)
             digest.update(b"".join(event.log_id.encode() for event in selected.events))
@@ -44,7 +43,8 @@ class FilterOperator(RouteOperator):
         log.info("%d of %d events are wanted", tally.selected_types.total(), tally.read)
         counts = {
             "selected": tally.selected_types.total(),
-            **{reason: tally.dropped[reason] for reason in ("excluded", "below_level", "other_type")},
+            **{reason: tally.dropped[reason] for reason in ("excluded", "below_level", "other_type", "not_matching")},
+            "undecided": tally.undecided,
             "unknown_types": dict(tally.unknown_types.most_common(50)),
             "unknown_type": tally.unknown_types.total(),
             "selected_types": dict(tally.selected_types),

@@ -7,24 +7,31 @@ from dataclasses import dataclass, field
 
 from auth0_webhooks.batch import Batch
 from auth0_webhooks.events import LogEvent
+from auth0_webhooks.expressions import Where
 from auth0_webhooks.log_types import levels
 
 EXCLUDED = "excluded"
 BELOW_LEVEL = "below_level"
 OTHER_TYPE = "other_type"
+NOT_MATCHING = "not_matching"
 
 
 @dataclass(frozen=True)
 class Selection:
-    """A route's filter: first ``exclude_types``, then level AND type, as in the webtask.
+    """A route's filter: first ``exclude_types``, then level AND type, as in the webtask, AND ``where``.
 
     A type that is not in the table passes the level test: Auth0 adds codes every month, and a new failure must not go
-    unnoticed because its code is new. Empty ``log_types`` means all.
+    unnoticed because its code is new, nor because ``where`` cannot be told of it. Empty ``log_types`` means all.
     """
 
     log_level: int = 0
     log_types: frozenset[str] = frozenset()
     exclude_types: frozenset[str] = frozenset()
+    where: Where | None = None
+
+    def wants(self, event: LogEvent) -> bool:
+        """Whether the route wants an event."""
+        return not self.reason_to_drop(event.type) and (self.where is None or self.where.fits(event.body) is not False)
 
     def reason_to_drop(self, log_type: str) -> str | None:
         """Why an event of this type is left out (one of this module's constants), or None if it is wanted."""
@@ -43,6 +50,8 @@ class Tally:
 
     read: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
+    undecided: int = 0
+    """Events of which ``where`` could not be told; they are kept."""
     unknown_types: Counter[str] = field(default_factory=Counter)
     selected_types: Counter[str] = field(default_factory=Counter)
     first_selected: LogEvent | None = None
@@ -56,7 +65,12 @@ def select(batch: Batch, selection: Selection, tally: Tally) -> Batch:
         tally.read += 1
         if event.type not in levels():
             tally.unknown_types[event.type] += 1
-        if reason := selection.reason_to_drop(event.type):
+        reason = selection.reason_to_drop(event.type)
+        if not reason and selection.where:
+            fits = selection.where.fits(event.body)
+            tally.undecided += fits is None
+            reason = NOT_MATCHING if fits is False else None
+        if reason:
             tally.dropped[reason] += 1
         else:
             tally.selected_types[event.type] += 1

@@ -39,6 +39,18 @@ def levels() -> dict[str, int]:
     return {code: log_type.level for code, log_type in log_types().items()}
 
 
+def types_of(category: str) -> list[str]:
+    """The log types of one of Auth0's categories, such as ``auth.login.fail``; ``auth.login`` has those of all below it.
+
+    :raises ValueError: when there is no such category.
+    """
+    found = [code for code, kind in log_types().items() if f"{kind.category}.".startswith(f"{category}.")]
+    if not found:
+        known = ", ".join(sorted({kind.category for kind in log_types().values()}))
+        raise ValueError(f"there is no category {category!r}; there are {known}")
+    return found
+
+
 def parse_level(value: object) -> int:
     """Turn ``3``, ``"3"`` or ``"error"`` into 3.
 
@@ -67,7 +79,7 @@ def unknown_type_warning(code: str) -> str | None:
 def as_markdown() -> str:
     """The table for ``docs/log-types.md``."""
     rows = [
-        f"| `{kind.code}` | {kind.level} {LEVELS[kind.level]} | {kind.description} | {kind.source} |"
+        f"| `{kind.code}` | {kind.level} {LEVELS[kind.level]} | {kind.description} | {kind.category} | {kind.source} |"
         for kind in log_types().values()
     ]
     head = [
@@ -75,10 +87,11 @@ def as_markdown() -> str:
         "",
         f"The {len(rows)} known types, from `plugins/auth0_webhooks/log_types.json` (`make docs` writes this page). A level",
         "comes from the webtask, from Auth0's log-extension-tools, from Auth0's docs, or is inferred from the description.",
-        "Auth0 adds types often: one that is not here passes every level, and the report counts it.",
+        "Auth0 adds types often: one that is not here passes every level, and the report counts it. The category is the",
+        "one in Auth0's catalogue of log types; a route's `include_types` takes it.",
         "",
-        "| type | level | description | level from |",
-        "|---|---|---|---|",
+        "| type | level | description | category | level from |",
+        "|---|---|---|---|---|",
     ]
     return "\n".join([*head, *rows])
 

@@ -29,8 +29,9 @@ class Report:
     ``lag_seconds`` is the age of the checkpoint's event while more is known to wait, 0 once the log's end was reached
     and everything wanted was delivered. ``mode`` is live, backfill or replay; the last two read a ``window`` and have no
     checkpoint. ``first_selected`` and ``last_selected`` are (log id, date, type); ``sample`` is an event with its user
-    data masked, in a dry run only. ``gap`` is the time whose events had left the tenant's log. ``set_aside`` names the first
-    20 of the dead letters, each with the answer that refused it.
+    data masked, in a dry run only. ``not_matching`` were left out by ``where``; ``undecided`` are selected, although ``where``
+    cannot be told of them. ``gap`` is the time whose events had left the tenant's log. ``set_aside`` names the first 20 of the
+    dead letters, each with the answer that refused it.
     """
 
     route: str
@@ -43,6 +44,8 @@ class Report:
     excluded: int = 0
     below_level: int = 0
     other_type: int = 0
+    not_matching: int = 0
+    undecided: int = 0
     unknown_type: int = 0
     selected: int = 0
     delivered_now: int = 0
@@ -76,7 +79,7 @@ class Report:
 
         :raises LedgerError: with the sums that differ.
         """
-        dropped = self.excluded + self.below_level + self.other_type
+        dropped = self.excluded + self.below_level + self.other_type + self.not_matching
         settled = self.delivered_now + self.delivered_before + self.dead_lettered + self.refused + self.not_reached
         if self.read != dropped + settled or self.selected != settled or self.not_reached < 0:
             raise LedgerError(
@@ -110,6 +113,7 @@ class Report:
             ("- excluded", self.excluded, "types in exclude_types"),
             ("- below level", self.below_level, ""),
             ("- other type", self.other_type, ""),
+            *([("- not matching", self.not_matching, "where")] if self.not_matching else []),
             ("= selected", self.selected, _types(self.selected_types)),
         ]
         if self.dry_run:
@@ -124,6 +128,8 @@ class Report:
             ]
         lines = [f"{self.route}, {self.mode} run {self.run_id}: {self.outcome}"]
         lines += [f"  {name:<18}{count:>9,}  {note}".rstrip() for name, count, note in rows]
+        if self.undecided:
+            lines.append(f"  undecided         {self.undecided:>9,}  selected, because where cannot be told of them")
         if self.unknown_types:
             lines.append(f"  of unknown type   {self.unknown_type:>9,}  {_types(self.unknown_types)}")
         if self.dry_run:

@@ -13,7 +13,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from auth0_webhooks.checkpoint import iso, parse_time
 from auth0_webhooks.envelope import Kind
 from auth0_webhooks.errors import SettingError
-from auth0_webhooks.log_types import parse_level
+from auth0_webhooks.expressions import Where
+from auth0_webhooks.filters import Selection
+from auth0_webhooks.log_types import parse_level, types_of
 from auth0_webhooks.payload import MOST_EVENTS, Form
 from auth0_webhooks.redaction import Action, parse_rules
 
@@ -60,6 +62,22 @@ def _not_bool(value: Any) -> Any:
     return value
 
 
+def _parse_where(value: Any) -> Any:
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise ValueError("expected an expression such as connection == 'Users'")  # noqa: TRY004 - pydantic reports only ValueError
+    Where(value)
+    return value
+
+
+def _parse_categories(value: Any) -> list[str]:
+    categories = parse_types(value)
+    for category in categories:
+        types_of(category)
+    return categories
+
+
 Level = Annotated[int, BeforeValidator(parse_level)]
 Types = Annotated[list[str], BeforeValidator(parse_types)]
 Count = Annotated[int, BeforeValidator(_not_bool)]
@@ -94,6 +112,8 @@ class Route(BaseModel):
     gzip: bool = False
     allow_private_addresses: bool = True
     envelope: Kind = "none"
+    include_types: Annotated[list[str], BeforeValidator(_parse_categories)] = []
+    where: Annotated[str | None, BeforeValidator(_parse_where)] = None
     redact: Annotated[dict[str, Action], BeforeValidator(parse_rules)] = {}
 
     @field_validator("schedule")
@@ -121,6 +141,17 @@ class Route(BaseModel):
     def retention(self) -> timedelta:
         """How long the tenant keeps an event, as far as is known: Auth0's smallest plan keeps a day."""
         return timedelta(days=self.retention_days or 1)
+
+    @property
+    def wanted_types(self) -> list[str]:
+        """The log types that are named one by one or by their category; empty: all."""
+        return list(dict.fromkeys([*self.log_types, *(code for name in self.include_types for code in types_of(name))]))
+
+    @property
+    def selection(self) -> Selection:
+        """The route's filter."""
+        where = Where(self.where) if self.where else None
+        return Selection(self.log_level, frozenset(self.wanted_types), frozenset(self.exclude_types), where)
 
     def next_tick(self, moment: datetime | None) -> datetime | None:
         """When the schedule comes round next after a moment (UTC), which ends the data interval that begins there."""

@@ -69,10 +69,10 @@ def build_dag(route: Route, routes: Iterable[Route] = ()) -> DAG:
         deliver = DeliverOperator(
             task_id=DELIVER,
             task_display_name="Deliver to the webhook",
-            doc_md=f"POSTs each event to `{route.webhook_conn_id}`, {route.concurrent_calls} at a time, and moves the checkpoint "
-            "behind what was acknowledged (a window has a place of its own instead). The ledger of the run is in its log and in "
-            "its XCom `report`. After success, and after the last failure, the batches are removed; clearing this task alone "
-            "then fails and says so.",
+            doc_md=f"POSTs to `{route.webhook_conn_id}`, {_in_a_post(route)}, {route.concurrent_calls} at a time, and moves the "
+            "checkpoint behind what was acknowledged (a window has a place of its own instead). The ledger of the run is in its "
+            "log and in its XCom `report`. After success, and after the last failure, the batches are removed; clearing this "
+            "task alone then fails and says so.",
             outlets=[drain_alias(route), delivered_alias(route)],
             on_success_callback=[remove_batches, note_success],
             **common,
@@ -95,8 +95,9 @@ def _schedule(route: Route, routes: Iterable[Route]) -> AssetOrTimeSchedule:
             auth0_conn_id=route.auth0_conn_id,
             seconds=route.watch,
             log_level=route.log_level,
-            log_types=route.log_types,
+            log_types=route.wanted_types,
             exclude_types=route.exclude_types,
+            where=route.where,
             checkpoint=route.checkpoint_key,
             checkpoints=sorted(sharing or [route.checkpoint_key]),
         )
@@ -146,7 +147,7 @@ def _params(route: Route) -> dict[str, Param]:
             type=["null", "array"],
             items={"type": "string"},
             title="Log types",
-            description_md=f"Only these types, for this run. {_AS_ROUTE} ({', '.join(route.log_types) or 'all types'}). "
+            description_md=f"Only these types, for this run. {_AS_ROUTE} ({', '.join(route.wanted_types) or 'all types'}). "
             "What a live run leaves out it passes over for good; a replay passes nothing over. "
             "[What they mean](https://auth0.com/docs/deploy-monitor/logs/log-event-type-codes)",
             examples=list(known),
@@ -157,6 +158,13 @@ def _params(route: Route) -> dict[str, Param]:
             type=["null", "string"],
             title="Other log types",
             description_md="Types that are not in the list above, with commas between them; added to what is picked there.",
+        ),
+        "where": Param(
+            None,
+            type=["null", "string"],
+            title="Where",
+            description_md="Only events that this JMESPath expression fits, for this run, such as `connection == 'Users'`. "
+            f"{_AS_ROUTE} ({route.where or 'any event'}).",
         ),
         "concurrent_calls": Param(
             None,
@@ -170,8 +178,13 @@ def _params(route: Route) -> dict[str, Param]:
     }
 
 
+def _in_a_post(route: Route) -> str:
+    return "one POST an event" if route.payload == "event" else f"up to {route.max_events} events a POST"
+
+
 def _dag_docs(route: Route) -> str:
-    types = ", ".join(f"`{code}`" for code in route.log_types) or "all types"
+    types = ", ".join(f"`{code}`" for code in route.wanted_types) or "all types"
+    where = f", where {route.where}".replace("|", "\\|") if route.where else ""
     watch = f"when an event that it wants appears (a look every {route.watch:g} s), and " if route.watch else ""
     excluded = ", ".join(f"`{code}`" for code in route.exclude_types) or "none"
     return f"""\
@@ -180,8 +193,8 @@ def _dag_docs(route: Route) -> str:
 | | |
 |---|---|
 | **Watches** | the log of the tenant in connection `{route.auth0_conn_id}` |
-| **Picks** | level {LEVELS[route.log_level]} or worse, {types}; left out: {excluded} |
-| **Sends to** | the webhook in connection `{route.webhook_conn_id}`, one POST an event, {route.concurrent_calls} at a time |
+| **Picks** | level {LEVELS[route.log_level]} or worse, {types}{where}; left out: {excluded} |
+| **Sends to** | the webhook in connection `{route.webhook_conn_id}`, {_in_a_post(route)}, {route.concurrent_calls} at a time |
 | **Runs** | {watch}`{route.schedule}` (cron, UTC), at most {route.max_logs_per_run:,} events a run |
 | **Checkpoint** | Variable `{route.checkpoint_key}` (Admin > Variables) |
 

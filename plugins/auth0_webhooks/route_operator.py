@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-PARAMS = ("since", "until", "dry_run", "log_level", "log_types", "other_log_types", "concurrent_calls")
+PARAMS = ("since", "until", "dry_run", "log_level", "log_types", "other_log_types", "where", "concurrent_calls")
 """What a single run can be told; defined with its form in ``route_dag``."""
 LONGEST_RETRY_DELAY = timedelta(seconds=120)
 """A waiting retry keeps the run active, and an active run blocks the clock: waits are short."""
@@ -86,6 +86,8 @@ class RouteOperator(BaseOperator):
             {
                 "log_level": params.get("log_level"),
                 "log_types": [*(parse_types(picked)), *typed] if picked is not None or typed else None,
+                "include_types": [] if picked is not None or typed else None,
+                "where": params.get("where"),
                 "concurrent_calls": params.get("concurrent_calls"),
             },
             self.route,

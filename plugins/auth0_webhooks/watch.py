@@ -16,7 +16,8 @@ from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
 from auth0_webhooks.checkpoint import parse_checkpoint, parse_time
 from auth0_webhooks.errors import TenantRefusedError, WebhookRouteError
-from auth0_webhooks.events import Position, log_id_order
+from auth0_webhooks.events import LogEvent, Position, log_id_order
+from auth0_webhooks.expressions import Where
 from auth0_webhooks.filters import Selection
 
 if TYPE_CHECKING:
@@ -34,14 +35,19 @@ REMIND_SECONDS = 30.0
 
 
 class Seen(NamedTuple):
-    """What one look found: the log types of the new events, or ``many`` of them, whose types were not all read.
+    """What one look found: the new events, or ``many`` of them, which were not all read.
 
     ``upto`` is the place at which the look ended, None on an empty log.
     """
 
-    types: frozenset[str] = frozenset()
+    events: tuple[LogEvent, ...] = ()
     many: bool = False
     upto: Position | None = None
+
+    @property
+    def types(self) -> set[str]:
+        """The log types of the new events."""
+        return {event.type for event in self.events}
 
 
 class Look:
@@ -74,7 +80,7 @@ class Look:
             return self._skip_to_the_newest()
         if page:
             self.cursor = page[-1].position
-        return Seen(frozenset(event.type for event in page)) if page else None
+        return Seen(tuple(page)) if page else None
 
     def _skip_to_the_newest(self) -> Seen:
         self.cursor, self._began = None, False
@@ -107,7 +113,7 @@ class LogWatch(BaseEventTrigger):
 
     :param seconds: between looks.
     :param checkpoint: the Variable of the route's own checkpoint.
-    :param log_level: with ``log_types`` and ``exclude_types`` the route's filter.
+    :param log_level: with ``log_types``, ``exclude_types`` and ``where`` the route's filter.
     :param checkpoints: the checkpoint Variables of all routes that watch this tenant at this pace.
     """
 
@@ -122,6 +128,7 @@ class LogWatch(BaseEventTrigger):
         exclude_types: list[str],
         checkpoint: str,
         checkpoints: list[str],
+        where: str | None = None,
     ) -> None:
         super().__init__()
         self._kwargs: dict[str, Any] = {
@@ -133,6 +140,7 @@ class LogWatch(BaseEventTrigger):
             "exclude_types": exclude_types,
             "checkpoint": checkpoint,
             "checkpoints": checkpoints,
+            "where": where,
         }
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -176,10 +184,11 @@ class LogWatch(BaseEventTrigger):
         from auth0_webhooks.health import Health
 
         kwargs = self._kwargs
-        selection = Selection(kwargs["log_level"], frozenset(kwargs["log_types"]), frozenset(kwargs["exclude_types"]))
+        where = Where(kwargs["where"]) if kwargs["where"] else None
+        selection = Selection(kwargs["log_level"], frozenset(kwargs["log_types"]), frozenset(kwargs["exclude_types"]), where)
         unread, remind_at, came = None, 0.0, True
         async for seen in shared_stream:
-            wanted = seen.many or not all(selection.reason_to_drop(log_type) for log_type in seen.types)
+            wanted = seen.many or any(map(selection.wants, seen.events))
             if wanted or came:
                 unread, came = seen.upto, False
             if not wanted:
