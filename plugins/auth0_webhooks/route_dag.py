@@ -164,7 +164,7 @@ def _params(route: Route) -> dict[str, Param]:
             type=["null", "string"],
             title="Where",
             description_md="Only events that this JMESPath expression fits, for this run, such as `connection == 'Users'`. "
-            f"{_AS_ROUTE} ({route.where or 'any event'}).",
+            f"{_AS_ROUTE} ({route.where or 'any event'}). What a live run leaves out it passes over for good.",
         ),
         "concurrent_calls": Param(
             None,
