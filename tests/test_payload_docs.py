@@ -9,11 +9,11 @@ import sys
 from urllib.request import urlopen
 
 import pytest
-from auth0_webhooks.expressions import Where
 
 from auth0_webhooks.endpoint import _PROVIDER_KEYS
 from auth0_webhooks.envelope import Envelope
 from auth0_webhooks.events import LogEvent, Position
+from auth0_webhooks.expressions import Where
 from auth0_webhooks.payload import Payload
 from auth0_webhooks.redaction import Redaction
 from auth0_webhooks.route import load_routes
