@@ -18,6 +18,7 @@ from auth0_webhooks.errors import (
     TenantRateLimitedError,
     TenantRefusedError,
     TenantUnavailableError,
+    WindowTooLargeError,
 )
 from auth0_webhooks.events import Position
 from auth0_webhooks.reading import OLDEST, Reading, first_position
@@ -386,6 +387,15 @@ def test_a_start_in_time_skips_no_event_though_the_first_ones_by_date_came_in_la
     got, reading, _ = read(tenant, Position(None, iso(began)))
     assert got == ids(tenant)
     assert reading.gap is None
+
+
+def test_a_start_in_time_says_so_where_the_search_cannot_show_where_to_start(tenant):
+    tenant.log_token_requests = False
+    began = datetime.now(timezone.utc) - timedelta(hours=2)
+    for _ in range(1001):
+        tenant.add("s", when=began)
+    with pytest.raises(WindowTooLargeError, match="cannot tell the events of"):
+        read(tenant, Position(None, iso(began)))
 
 
 def test_a_start_in_time_asks_for_little_where_events_come_in_as_they_happen(tenant):

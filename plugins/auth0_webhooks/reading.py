@@ -124,6 +124,8 @@ class Reading:
                 if parse_time(event.date) > taken_in + timedelta(minutes=1):
                     break
         except WindowTooLargeError as error:
+            if smallest is None:
+                raise  # nothing to start at, and a log that is not empty
             log.warning("%s: starting at the smallest log id before that", error)
         return smallest
 
