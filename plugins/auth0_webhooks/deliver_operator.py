@@ -13,7 +13,6 @@ from auth0_webhooks.route_operator import RouteOperator, RunSettings, checkpoint
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from auth0_webhooks.batch import Batch
     from auth0_webhooks.dead_letters import DeadLetterStore
     from auth0_webhooks.delivery import Delivery
     from auth0_webhooks.report import Report
@@ -58,12 +57,11 @@ class DeliverOperator(RouteOperator):
         from auth0_webhooks.dead_letters import DeadLetterStore
         from auth0_webhooks.delivery import Delivery
         from auth0_webhooks.events import Position
-        from auth0_webhooks.sending import endpoint_of, payload_of, redaction_of
+        from auth0_webhooks.sending import endpoint_of, payload_of
         from auth0_webhooks.state_store import WindowProgress
         from auth0_webhooks.variables import CheckpointVariable
 
-        route = run.route
-        payload, redaction = payload_of(route), redaction_of(route)
+        route, payload = run.route, payload_of(run.route)
         keeper: WindowProgress | CheckpointVariable
         if run.window:
             store = context["task_state_store"]
@@ -89,8 +87,7 @@ class DeliverOperator(RouteOperator):
         )
         if self._killed:
             delivery.stop(_KILLED)
-        # Redacted here, and not on its way out: so are the dead letters, and so is what is signed.
-        delivery.run(lambda: map(redaction.batch if redaction else _as_it_is, pull_batches(context, FILTER)))
+        delivery.run(lambda: pull_batches(context, FILTER))
         if isinstance(keeper, WindowProgress):
             keeper.finish()
 
@@ -157,10 +154,6 @@ def _emit(context: Context, route: Route, report: Report) -> None:
         context["outlet_events"][drain_alias(route)].add(new_events_asset(route))
     if report.delivered_now:
         context["outlet_events"][delivered_alias(route)].add(delivered_asset(route), extra=report.as_dict())
-
-
-def _as_it_is(batch: Batch) -> Batch:
-    return batch
 
 
 def _shown(place: Any) -> str | None:

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 class FilterOperator(RouteOperator):
-    """Keeps the wanted events of each batch."""
+    """Keeps the wanted events of each batch, redacted as the route says."""
 
     ui_color = "#fef7e0"
 
@@ -26,7 +26,7 @@ class FilterOperator(RouteOperator):
         from auth0_webhooks.batch import pack
         from auth0_webhooks.filters import Tally, select
         from auth0_webhooks.log_types import unknown_type_warning
-        from auth0_webhooks.sending import sample_of
+        from auth0_webhooks.sending import redaction_of, sample_of
 
         run, tally, fetched = self.run_settings(context), Tally(), manifest(context, FETCH)
         digest = hashlib.sha256(json.dumps([fetched["start"], fetched["end"]]).encode())
@@ -35,11 +35,12 @@ class FilterOperator(RouteOperator):
             log.warning("%s", warning)
         if route.selection != self.route.selection and not run.window and not run.dry_run:
             log.warning("this run's params pick other events than the route does; what they leave out is passed over for good")
-        selection = route.selection
+        # Redacted before they are handed on: what deliver signs, sends and sets aside never was anything else.
+        selection, redaction = route.selection, None if run.dry_run else redaction_of(route)
         for number, batch in enumerate(pull_batches(context, FETCH)):
             selected = select(batch, selection, tally)
             digest.update(b"".join(event.log_id.encode() for event in selected.events))
-            context["ti"].xcom_push(batch_key(number), pack(selected))
+            context["ti"].xcom_push(batch_key(number), pack(redaction.batch(selected) if redaction else selected))
         log.info("%d of %d events are wanted", tally.selected_types.total(), tally.read)
         counts = {
             "selected": tally.selected_types.total(),
