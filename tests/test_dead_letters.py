@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import threading
 
 import pytest
 
@@ -10,6 +11,7 @@ from auth0_webhooks.checkpoint import Checkpoint
 from auth0_webhooks.dead_letters import DeadLetterStore
 from auth0_webhooks.errors import DeadLetterStoreError, EndpointWrongError, SettingError
 from auth0_webhooks.outcomes import Answer
+from auth0_webhooks.payload import Payload
 from auth0_webhooks.progress import State
 from auth0_webhooks.route import Route
 from tests.factory import START, Keeper, delivery, events, log_id, one_batch
@@ -128,6 +130,22 @@ def test_what_was_refused_first_is_forgotten_when_the_run_goes_on_from_another_p
     assert moves == []
     assert list(store.letters()) == []
     assert set(receiver.accepted) >= {event.log_id for event in made[20:]}
+    assert keeper.stored == Checkpoint(made[-1].position)
+
+
+@pytest.mark.parametrize("payload", [Payload(), Payload("array", max_events=10)], ids=["single", "batches"])
+def test_a_refused_event_before_as_many_remembered_ones_as_there_may_be_holds_up_nothing(receiver, store, payload):
+    made = events(700)
+    remembered = made[1 : payload.most_outstanding + 1]
+    keeper = Keeper(Checkpoint(START, tuple(event.log_id for event in remembered)))
+    receiver.behave = lambda post: 422 if log_id(1) in post.log_ids else 200
+    running = delivery(receiver.url, keeper, made, payload=payload, dead_letters=store)
+    thread = threading.Thread(target=running.run, args=(lambda: [one_batch(made)],), daemon=True)
+    thread.start()
+    thread.join(20)
+    assert not thread.is_alive()
+    assert [letter.log_id for letter, _ in store.letters()] == [log_id(1)]
+    assert set(receiver.accepted) == {event.log_id for event in made[payload.most_outstanding + 1 :]}
     assert keeper.stored == Checkpoint(made[-1].position)
 
 

@@ -91,7 +91,9 @@ class Progress:
         end = self._groups[self._next]
         group = [index for index in range(self._next, end) if states[index] == State.NOT_REACHED]
         outstanding = self._beyond + len(self._remembered) + self._under_way
-        if self._next != self._low and outstanding + len(group) > self._most:
+        # With nothing under way there is nothing to wait for: the first missing event was refused, and it shows with the next
+        # one whether the endpoint accepts any.
+        if self._next != self._low and self._under_way and outstanding + len(group) > self._most:
             return []
         self._next = end
         for index in group:
