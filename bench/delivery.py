@@ -132,7 +132,7 @@ def run(say: Callable[[str], None]) -> list[Part]:
         f"loop. Median of {ROUNDS} rounds, spread behind it.",
         ("receiver", "calls", "deliver, events/s", f"{ceiling_name}, POSTs/s", "deliver / that", "bare aiohttp, POSTs/s"),
     )
-    log = make_log(5_000)
+    log = make_log(4_000)
     with sink() as fast, sink(SLOW) as slow:
         speeds = {
             (name, calls): _side_by_side(where, log, calls, say)

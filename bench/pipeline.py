@@ -21,9 +21,9 @@ ARRAYS = 20_000
 IN_ARRAYS = f"{ARRAYS:,}, in arrays of 100"
 TASKS = ("fetch", "filter", "deliver")
 MAPPED = 30
-IDLE_ROUNDS = 5
+IDLE_ROUNDS = 4
 IDLE_RUNS = 3
-LATENCIES = 30
+LATENCIES = 20
 MB = 1e6
 
 

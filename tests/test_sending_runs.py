@@ -17,7 +17,7 @@ KEY = "a-long-key-of-the-webhook-for-its-pseudonyms"
 
 
 def test_a_route_sends_compressed_batches_of_cloud_events_without_user_data(route, tenant, receiver, monkeypatch):
-    set_connection(monkeypatch, "webhook_default", host=receiver.url, extra=json.dumps({"pseudonym_key": KEY}))
+    set_connection(monkeypatch, "webhook_default", host=receiver.url, extra=json.dumps({"pseudonym_secret": KEY}))
     route.settings = {"payload": "array", "gzip": True, "envelope": "cloudevents", "redact": {"user_data": "pseudonym"}}
     tenant.add_many(300)
     assert route.run() == "success"
@@ -28,7 +28,7 @@ def test_a_route_sends_compressed_batches_of_cloud_events_without_user_data(rout
     assert len(receiver.posts) <= len(wanted(tenant)) // 100 + 1
     assert {item["source"] for post in receiver.posts for item in json.loads(post.body)} == {tenant.url}
     sent = "".join(post.body for post in receiver.posts)
-    assert "pseudonym_key" not in str([post.headers for post in receiver.posts])
+    assert "pseudonym_secret" not in str([post.headers for post in receiver.posts])
     for _, _, text in tenant.log():
         event = json.loads(text)
         for key in ("user_id", "user_name", "ip", "user_agent"):
@@ -72,7 +72,7 @@ def test_dead_letters_are_redacted_and_are_sent_again_in_the_form_of_the_route(r
 
 
 def test_a_dry_run_shows_an_event_in_the_form_in_which_it_would_be_sent(route, tenant, receiver, monkeypatch):
-    set_connection(monkeypatch, "webhook_default", host=receiver.url, extra=json.dumps({"pseudonym_key": KEY}))
+    set_connection(monkeypatch, "webhook_default", host=receiver.url, extra=json.dumps({"pseudonym_secret": KEY}))
     route.settings = {
         "payload": "array",
         "envelope": "standard",
@@ -94,7 +94,7 @@ def test_pseudonyms_without_a_key_fail_at_once_and_say_where_to_put_it(route, te
     tenant.add_many(5)
     assert route.run() == "failed"
     assert receiver.posts == []
-    assert "pseudonyms need a 'pseudonym_key' in the extra of connection 'webhook_default'" in logged()
+    assert "pseudonyms need a 'pseudonym_secret' in the extra of connection 'webhook_default'" in logged()
 
 
 def test_a_dry_run_shows_what_an_expression_would_pick_and_a_run_sends_just_that(route, tenant, receiver):

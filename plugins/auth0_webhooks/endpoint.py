@@ -27,7 +27,7 @@ TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=10)
 """Of one POST, in seconds (Standard Webhooks advises 15 to 30)."""
 
 # What the http provider's hooks read from a connection's extra themselves; every other key is a request header.
-_PROVIDER_KEYS = {"headers", "signing_secrets", "pseudonym_key"}.union(
+_PROVIDER_KEYS = {"headers", "signing_secrets", "pseudonym_secret"}.union(
     "allow_redirects cert check_response max_redirects proxies proxy srv_lookup stream timeout".split(),  # noqa: SIM905
     "trust_env verify verify_ssl".split(),  # noqa: SIM905
 )

@@ -57,6 +57,11 @@ def get_provider_info() -> dict[str, Any]:
                         "description": 'Sent with each POST, such as {"Authorization": "Bearer ..."}',
                         "schema": pairs,
                     },
+                    "pseudonym_secret": {
+                        "label": "Secret of the pseudonyms",
+                        "description": "For routes with pseudonyms in redact: a random text of at least 32 characters.",
+                        "schema": {**text, "format": "password"},
+                    },
                     "verify": {
                         "label": "Verify the TLS certificate",
                         "description": "Unset is yes. A path of a CA bundle goes into Extra.",

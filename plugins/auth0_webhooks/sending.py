@@ -52,12 +52,12 @@ def redaction_of(route: Route) -> Redaction | None:
         return None
     key = b""
     if "pseudonym" in route.redact.values():
-        stored = get_connection(route.webhook_conn_id).extra_dejson.get("pseudonym_key")
+        stored = get_connection(route.webhook_conn_id).extra_dejson.get("pseudonym_secret")
         key = stored.encode() if isinstance(stored, str) else b""
         if len(key) < MIN_KEY:
             raise SettingError(
-                f"route {route.name!r}: pseudonyms need a 'pseudonym_key' in the extra of connection {route.webhook_conn_id!r}, "
-                f"a random text of at least {MIN_KEY} characters: {how_to_set(route.webhook_conn_id)}"
+                f"route {route.name!r}: pseudonyms need a 'pseudonym_secret' in the extra of connection "
+                f"{route.webhook_conn_id!r}, a random text of at least {MIN_KEY} characters: {how_to_set(route.webhook_conn_id)}"
             )
     return Redaction(route.redact, key)
 

@@ -15,8 +15,8 @@ from auth0_webhooks.report import DAY
 from auth0_webhooks.route import Route
 
 LEDGER = (
-    "mode", "window", "dry_run", "outcome", "read", "excluded", "below_level", "other_type", "selected", "delivered_now",
-    "delivered_before", "dead_lettered", "refused", "not_reached", "repeated", "lag_seconds", "gap", "notes",
+    "mode", "window", "dry_run", "outcome", "read", "excluded", "below_level", "other_type", "not_matching", "selected",
+    "delivered_now", "delivered_before", "dead_lettered", "refused", "not_reached", "repeated", "lag_seconds", "gap", "notes",
 )  # fmt: skip
 """What of a run's report is shown: counts, times and words; no event."""
 
