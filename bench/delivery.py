@@ -28,7 +28,7 @@ from demo.tenant import make_event
 CALLS = (1, 5, 20, 50)
 SLOW = 0.05
 """Seconds that the slow receiver takes to answer."""
-ROUNDS = 5
+ROUNDS = 3
 START = Position(None, "1970-01-01T00:00:00.000Z")
 SINGLE, ARRAYS = Payload(), Payload("array", max_events=100)
 

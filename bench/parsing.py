@@ -14,7 +14,7 @@ from pathlib import Path
 from bench.results import Figure, Part, at_most
 from demo.local_airflow import PROJECT
 
-ROUNDS = 7
+ROUNDS = 5
 EMPTY = """\
 from airflow.sdk import DAG, task
 

@@ -22,7 +22,7 @@ IN_ARRAYS = f"{ARRAYS:,}, in arrays of 100"
 TASKS = ("fetch", "filter", "deliver")
 MAPPED = 30
 IDLE_ROUNDS = 4
-IDLE_RUNS = 3
+IDLE_RUNS = 2
 LATENCIES = 20
 MB = 1e6
 
