@@ -600,6 +600,25 @@ def test_a_gap_in_a_log_that_is_empty_is_reported_once_and_its_next_event_is_del
     assert receiver.accepted[-1] == new
 
 
+def test_the_last_event_of_a_quiet_tenant_may_leave_its_log_without_a_gap(route, tenant, receiver):
+    route.settings = {"on_gap": "stop"}
+    tenant.log_token_requests = False
+    tenant.add("s", when=datetime.now(timezone.utc) - timedelta(days=3))
+    route.run()
+    place = route.checkpoint.position
+    route.run()
+    assert route.checkpoint.position.log_id == place.log_id
+    assert route.checkpoint.position.date > place.date
+    stored = route.stored_checkpoint
+    route.run()
+    assert route.stored_checkpoint == stored
+    tenant.expire(1)
+    new = tenant.add("s")
+    assert route.run() == "success"
+    assert route.report["gap"] is None
+    assert receiver.accepted[-1] == new
+
+
 def test_a_route_that_is_to_stop_at_a_gap_stops_and_moves_nothing(route, tenant, receiver, logged):
     route.settings = {"on_gap": "stop"}
     tenant.log_token_requests = False
@@ -655,6 +674,17 @@ def test_a_run_that_delivered_something_tells_other_dags_with_its_report(route, 
     assert extra["run_id"].startswith("manual__")
 
 
+def test_what_an_earlier_try_delivered_is_told_to_other_dags_by_the_one_that_ends_well(route, tenant, receiver):
+    tenant.log_token_requests = False
+    ids = [tenant.add("s") for _ in range(4)]
+    stored = {"log_id": ids[0], "date": iso(datetime.now(timezone.utc)), "saved_as": ids[0], "acknowledged": ids[1:]}
+    route.set_checkpoint(json.dumps(stored))
+    assert route.run() == "success"
+    assert receiver.posts == []
+    ((extra),) = asset_events(route, f"{route.name}_delivered")
+    assert (extra["delivered_now"], extra["delivered_before"]) == (0, 3)
+
+
 @pytest.fixture
 def pager(receiver, monkeypatch):
     """A webhook for alarms; gives what was told so far."""
@@ -705,6 +735,23 @@ def test_a_hold_and_a_gap_and_a_long_wait_are_told(route, tenant, receiver, page
     assert len(pager()) == 2
 
 
+def test_a_gap_that_no_run_gets_over_is_told_once(route, tenant, receiver, pager):
+    route.settings = {"alarm_conn_id": "pager"}
+    tenant.log_token_requests = False
+    old = datetime.now(timezone.utc) - timedelta(days=3)
+    tenant.add("s", when=old)
+    route.run()
+    tenant.expire(1)
+    tenant.add("s", when=old + timedelta(hours=1))
+    receiver.behave = lambda _post: 401
+    for _ in range(3):
+        assert route.run() == "failed"
+    assert [state for state, _ in pager()] == ["gap", "bad"]
+    receiver.behave = lambda _post: 200
+    assert route.run() == "success"
+    assert [state for state, _ in pager()] == ["gap", "bad", "well"]
+
+
 def test_an_alarm_that_cannot_be_sent_is_sent_by_the_next_run_and_hurts_nobody(route, tenant, receiver, monkeypatch):
     route.settings = {"alarm_conn_id": "pager"}
     spread(tenant, 10)
@@ -713,15 +760,17 @@ def test_an_alarm_that_cannot_be_sent_is_sent_by_the_next_run_and_hurts_nobody(r
     assert route.run() == "failed"
     with Receiver().running() as running:
         set_connection(monkeypatch, "pager", host=running.url)
+        receiver.behave = lambda _post: 200
         route.run()
-        assert [post.event["state"] for post in running.posts] == ["still bad"]
+        assert [post.event["state"] for post in running.posts] == ["bad", "well"]
 
 
 def test_a_replay_or_a_dry_run_that_fails_says_nothing_about_the_route(route, tenant, receiver):
     spread(tenant, 10)
     receiver.behave = lambda _post: 401
-    assert route.run(since=hours_ago(7)) == "failed"
-    assert route.run(since="yesterday") == "failed"
+    assert route.run(since=hours_ago(7), until=hours_ago(0.1)) == "failed"
+    assert "401" in route.report["outcome"]
+    assert route.run(since="the day before") == "failed"
     assert health(route) is None
 
 
@@ -747,3 +796,19 @@ def test_the_metrics_go_through_airflows_own_stats(route, tenant, receiver, monk
     route.run()
     assert ("auth0_webhooks.failed_runs", 1, tags) in sent
     assert "auth0_webhooks.lag_seconds" in [name for name, *_ in sent]
+    sent.clear()
+    route.set_checkpoint("nonsense")
+    assert route.run() == "failed"
+    assert sent == [("auth0_webhooks.failed_runs", 1, tags)]
+
+
+def test_a_run_that_only_finds_events_waiting_for_long_is_no_failed_run(route, tenant, receiver, monkeypatch):
+    from airflow.sdk.observability import stats
+
+    sent = []
+    monkeypatch.setattr(stats, "incr", lambda name, *_, **__: sent.append(name))
+    route.settings = {"max_logs_per_run": 10, "alarm_lag_seconds": 60}
+    spread(tenant, 30)
+    assert route.run() == "success"
+    assert "events have been waiting for" in health(route)
+    assert "auth0_webhooks.failed_runs" not in sent

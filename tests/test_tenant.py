@@ -330,6 +330,23 @@ def test_a_young_checkpoint_is_asked_for_only_after_a_400(tenant):
     assert reading.gap is not None
 
 
+def test_a_quiet_log_that_was_read_to_its_end_lately_has_no_gap_when_its_last_event_leaves(tenant):
+    start, left = expired(tenant, refused=True)
+    start = start._replace(date=iso(datetime.now(timezone.utc) - timedelta(hours=20)))
+    got, reading, _ = read(tenant, start)
+    assert (got, reading.gap) == (left, None)
+
+
+@pytest.mark.parametrize(("hours", "moved"), [(5, False), (7, True), (48, True)])
+def test_a_reading_that_finds_nothing_for_long_says_until_when(tenant, hours, moved):
+    log_id = tenant.add("s", when=datetime.now(timezone.utc) - timedelta(hours=hours))
+    start = Position(log_id, iso(datetime.now(timezone.utc) - timedelta(hours=hours)), seen=True)
+    began = iso(datetime.now(timezone.utc))
+    _, reading, _ = read(tenant, start)
+    assert reading.end._replace(date=None) == start._replace(date=None)
+    assert (reading.end.date >= began) is moved
+
+
 def test_a_position_is_never_taken_for_an_expired_checkpoint(tenant):
     start, _ = expired(tenant, refused=True)
     with pytest.raises(TenantRefusedError, match="a date-time always works there"):

@@ -208,6 +208,11 @@ def test_nothing_that_the_tenant_does_ends_the_watch(tenant, stored, monkeypatch
     assert max(pauses) <= 60
 
 
+def test_a_tenant_that_is_away_for_days_is_looked_for_once_a_minute():
+    assert [watch.pause_after(failed, 3.0) for failed in (1, 2, 5, 10_000)] == [6.0, 12.0, 60.0, 60.0]
+    assert watch.pause_after(1, 3.0, asked=20.0) == 20.0
+
+
 def test_a_revoked_token_is_replaced_by_one(tenant, stored, monkeypatch):
     tenant.log_token_requests = False
     tenant.add("s")

@@ -6,11 +6,11 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from auth0_webhooks.errors import DeliveryStoppedError, EndpointHeldError, WebhookRouteError
+from auth0_webhooks.handover import DELIVER
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from auth0_webhooks.health import Change
     from auth0_webhooks.route import Route
 
 log = logging.getLogger(__name__)
@@ -31,17 +31,22 @@ def note_failure(context: Context) -> None:
 
 
 def _note_run(context: Context, *, failed: bool) -> None:
+    from airflow.sdk.observability import stats
+
     task: Any = context["task"]
     try:
-        run = task.run_settings(context)
-    except WebhookRouteError:
-        return  # a form filled in wrong is told to the person who did it
-    if run.window or run.dry_run:
-        return
-    try:
-        report = context["ti"].xcom_pull(task_ids="deliver", key="report") or {}
+        try:
+            run = task.run_settings(context)
+        except WebhookRouteError:
+            return  # a form filled in wrong is told to the person who did it
+        if run.window or run.dry_run:
+            return
+        # Of another task's failure the report says nothing: it would be that of a former try.
+        report = (context["ti"].xcom_pull(task_ids=DELIVER, key="report") or {}) if task.task_id == DELIVER else {}
+        if failed:
+            stats.incr("auth0_webhooks.failed_runs", tags={"route": task.route.name})
         problem = _failure(context.get("exception")) if failed else _problem(report, task.route)
-        _note(task.route, str(context["run_id"]), problem, report, context)
+        _note(task.route, str(context["run_id"]), problem, report.get("gap"), context)
     except Exception:
         log.exception("the state of route %s could not be noted, or nobody could be told", task.route.name)
 
@@ -63,31 +68,29 @@ def _problem(report: dict[str, Any], route: Route) -> str | None:
     return None
 
 
-def _note(route: Route, run_id: str, problem: str | None, report: dict[str, Any], context: Context) -> None:
-    from airflow.sdk.observability import stats
-
+def _note(route: Route, run_id: str, problem: str | None, gap: str | None, context: Context) -> None:
     from auth0_webhooks.health import Health
 
-    if report.get("gap"):
-        _tell(route, "gap", f"events of this time can no longer be read: {report['gap']}", run_id, context)
-    if problem:
-        stats.incr("auth0_webhooks.failed_runs", tags={"route": route.name})
     health = Health(route.name)
-    before = health.load()
-    change = health.note(problem, run_id)
-    if change:
-        told = _tell(route, change, problem or (before.problem if before else ""), run_id, context)
-        if not told and problem:
-            health.forget_telling()
+    told = 0
+    for change, words in health.note(problem, run_id, gap):
+        if not _tell(route, change, words, run_id, context):
+            break
+        told += 1
+    health.told(told)
 
 
-def _tell(route: Route, change: Change | str, problem: str, run_id: str, context: Context) -> bool:
+_TEXTS = {
+    "gap": "{route} has a gap: events of this time can no longer be read: {problem}",
+    "well": "{route} is well again. It was bad: {problem}",
+}
+
+
+def _tell(route: Route, change: str, problem: str, run_id: str, context: Context) -> bool:
     """Send it by Airflow's HTTP notifier; False when it could not be sent."""
     from airflow.providers.http.notifications import HttpNotifier
 
-    text = f"{route.name} is {change}: {problem}" if change != "gap" else f"{route.name} has a gap: {problem}"
-    if change == "well":
-        text = f"{route.name} is well again. It was bad: {problem}"
+    text = _TEXTS.get(change, "{route} is {change}: {problem}").format(route=route.name, change=change, problem=problem)
     log.warning("%s", text)
     if not route.alarm_conn_id:
         return True

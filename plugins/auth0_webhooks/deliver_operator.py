@@ -152,7 +152,8 @@ def _emit(context: Context, route: Route, report: Report) -> None:
 
     if report.stopped == "limit" and not report.dry_run and not report.window:
         context["outlet_events"][drain_alias(route)].add(new_events_asset(route))
-    if report.delivered_now:
+    # What an earlier try of this run delivered counts, too: that try told nobody.
+    if report.delivered_now or report.delivered_before:
         context["outlet_events"][delivered_alias(route)].add(delivered_asset(route), extra=report.as_dict())
 
 

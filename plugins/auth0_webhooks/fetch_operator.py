@@ -60,7 +60,7 @@ class FetchOperator(RouteOperator):
             report.api_requests, report.token_requests = hook.api_requests, hook.token_requests
             if reading:
                 _enter_place(report, reading, run.route.retention_days)
-            publish(context, run, report)
+            publish(context, run, report, known=bool(reading and reading.start.log_id and reading.start.date))
             raise
         return {
             "batches": number + 1,

@@ -109,8 +109,9 @@ class Progress:
 
     def close(self, start: Position, end: Position) -> None:
         """All batches of what was read from ``start`` on are done: the place is the ``end`` of that, wanted or not."""
-        # A bare time follows an expired checkpoint where the log is empty; compared with an id it would lie behind.
-        if self.before(self.position, end) or (end.log_id is None and self.position == start):
+        # Where nothing was done, the end says more than the start in ways that their ids do not show: that the log was empty,
+        # or that there was nothing new by a later time.
+        if self.before(self.position, end) or self.position == start:
             self.position = end
 
     def event(self, index: int) -> LogEvent:

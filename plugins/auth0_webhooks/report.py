@@ -183,14 +183,17 @@ def new_report(context: Context, run: RunSettings, **counts: Any) -> Report:
     )
 
 
-def publish(context: Context, run: RunSettings, report: Report) -> None:
-    """Log the report, store it as XCom ``report``, and send its figures through Airflow's own metrics."""
+def publish(context: Context, run: RunSettings, report: Report, *, known: bool = True) -> None:
+    """Log the report, store it as XCom ``report``, and send its figures through Airflow's own metrics.
+
+    :param known: whether the report tells how far the route is; no figure is better than that of a route that is well.
+    """
     from airflow.sdk.observability import stats
 
     tags = {"route": report.route}
     if report.delivered_now:
         stats.incr("auth0_webhooks.delivered", report.delivered_now, tags=tags)
-    if not report.window and not report.dry_run:
+    if known and not report.window and not report.dry_run:
         stats.gauge("auth0_webhooks.lag_seconds", report.lag_seconds, tags=tags)
         left = report.seconds_to_loss(run.route.retention_days)
         if left is not None:

@@ -101,6 +101,11 @@ class Look:
         return min(places, key=lambda place: log_id_order(str(place.log_id)), default=None)
 
 
+def pause_after(failed: int, seconds: float, asked: float = 0.0) -> float:
+    """Seconds until the next look after so many that failed in a row; ``asked`` is what the tenant asked for."""
+    return min(max(seconds * 2.0 ** min(failed, 10), asked), LONGEST_PAUSE)
+
+
 def _checkpoint_at(key: str) -> Position | None:
     from auth0_webhooks.variables import read_variable
 
@@ -169,7 +174,7 @@ class LogWatch(BaseEventTrigger):
                 failed += 1
                 said = error if isinstance(error, WebhookRouteError) else type(error).__name__
                 asked = getattr(error, "retry_after", None) or 0.0
-                pause = min(max(seconds * 2**failed, asked), LONGEST_PAUSE)
+                pause = pause_after(failed, seconds, asked)
                 log.warning("the watch on %s: %s; looking again in %.0f s", conn_id, said, pause)
                 hook.close()
             else:
@@ -198,7 +203,7 @@ class LogWatch(BaseEventTrigger):
                     unread = None
                     continue
             remind_at = time.monotonic() + REMIND_SECONDS
-            if await asyncio.to_thread(Health(kwargs["route"]).is_bad):
+            if await asyncio.to_thread(Health(kwargs["route"]).is_left_to_the_clock):
                 continue
             yield TriggerEvent({"route": kwargs["route"]})
 
