@@ -65,8 +65,9 @@ class Receiver(Server):
     """Records every POST in ``posts``.
 
     ``behave`` decides the answer: a status code; ``(status, headers)``; or ``"reset"`` (after the request was read),
-    ``"hang"``, ``"half"`` (the answer breaks off), ``("slow", seconds)`` before a 200. ``delay`` gives the seconds before any
-    answer. ``problems`` lists what was wrong with a POST.
+    ``"hang"``, ``"half"`` (the answer breaks off), ``("slow", seconds)`` before a 200, ``("after", condition, answer)`` to give
+    an answer only once something has come about (30 seconds at most). ``delay`` gives the seconds before any answer.
+    ``problems`` lists what was wrong with a POST.
     """
 
     def __init__(self, port: int = 0, behave: Callable[[Post], Any] | None = None, **server: Any) -> None:
@@ -133,6 +134,11 @@ class Receiver(Server):
 
     async def _answer(self, request: web.BaseRequest, post: Post, answer: Any) -> web.StreamResponse:
         headers: dict[str, str] = {}
+        if isinstance(answer, tuple) and answer[0] == "after":
+            _, condition, answer = answer
+            deadline = time.monotonic() + 30
+            while not condition() and time.monotonic() < deadline:  # noqa: ASYNC110 - it comes about in another thread
+                await asyncio.sleep(0.01)
         if isinstance(answer, tuple) and answer[0] == "slow":
             await asyncio.sleep(answer[1])
             answer = 200

@@ -83,7 +83,7 @@ def delivery(url: str, keeper: Keeper, made: list[LogEvent], **settings: object)
     )
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 10.0) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = 60.0) -> None:
     """Wait for a condition, with a deadline."""
     deadline = time.monotonic() + seconds
     while not condition():

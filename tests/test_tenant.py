@@ -25,6 +25,7 @@ from auth0_webhooks.reading import OLDEST, Reading, first_position
 from auth0_webhooks.tenant import TenantHook
 from demo.tenant import CLIENT_ID, CLIENT_SECRET
 from tests.conftest import set_connection
+from tests.factory import wait_for
 
 ZERO = Position("0", None)
 pytestmark = pytest.mark.usefixtures("connections")
@@ -114,7 +115,7 @@ def test_starting_now_reads_nothing_old_and_then_everything_new(tenant):
     tenant.add_many(20, spread=60)
     start = first_position("now")
     assert read(tenant, start)[0] == []
-    time.sleep(0.002)
+    wait_for(lambda: iso(datetime.now(timezone.utc)) > start.date)
     new = tenant.add("s")
     assert read(tenant, start)[0] == [new]
     assert first_position(datetime(2026, 1, 1, tzinfo=timezone.utc)) == Position(None, "2026-01-01T00:00:00.000Z")
