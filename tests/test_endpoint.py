@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import ssl
 import subprocess
 
@@ -36,7 +37,13 @@ def test_host_schema_port_and_path_make_the_url(fields, url):
     assert base_url(Connection(conn_id="webhook_default", **fields)) == url
 
 
-@pytest.mark.parametrize("fields", [{}, {"host": ""}, {"host": "ftp://x"}, {"host": "https://"}, {"host": "http://h:port"}])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {}, {"host": ""}, {"host": "ftp://x"}, {"host": "https://"}, {"host": "http://h:port"}, {"host": "http://a..b"},
+        {"host": f"https://{'a' * 64}.example.com"},
+    ],
+)  # fmt: skip
 def test_a_connection_without_a_usable_host_says_how_to_set_it(fields):
     with pytest.raises(
         SettingError, match="connection 'webhook_default'.*Admin > Connections or in AIRFLOW_CONN_WEBHOOK_DEFAULT"
@@ -54,7 +61,36 @@ def test_other_extras_become_headers_and_nulls_of_the_form_are_left_out():
     assert "secret" not in repr(made)
 
 
-@pytest.mark.parametrize("extra", ['{"X-Number": 5}', '{"verify": "/no/such/file.pem"}', '{"cert": "/no/such/file.pem"}'])
+def test_an_extra_counts_more_than_the_login_and_the_form_in_whatever_case(receiver):
+    extra = '{"authorization": "Bearer x", "content-type": "application/x-log"}'
+    post(Endpoint.from_connection(connection(host=receiver.url, login="ada", password="x", extra=extra)))
+    sent = [(name.lower(), value) for name, value in receiver.posts[0].headers.items()]
+    assert [value for name, value in sent if name == "authorization"] == ["Bearer x"]
+    assert [value for name, value in sent if name == "content-type"] == ["application/x-log"]
+
+
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1080", 5])
+def test_a_proxy_that_cannot_be_used_is_told(proxy):
+    with pytest.raises(SettingError, match="connection 'webhook_default': its proxy, .* is no http:// or https:// URL"):
+        Endpoint.from_connection(connection(host="https://hooks.example.com", extra=json.dumps({"proxy": proxy})))
+
+
+def test_a_proxy_without_a_scheme_is_spoken_to_by_http(receiver):
+    extra = json.dumps({"proxies": {"http": receiver.url.removeprefix("http://")}})
+    made = Endpoint.from_connection(connection(host="http://hooks.example.invalid/auth0", extra=extra))
+    assert post(made).status == 200
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        '{"X-Number": 5}',
+        '{"X-Lines": "a\\nb"}',
+        '{"X Space": "a"}',
+        '{"verify": "/no/such/file.pem"}',
+        '{"cert": "/no/such/file.pem"}',
+    ],
+)
 def test_an_extra_that_cannot_be_used_is_named(extra):
     with pytest.raises(SettingError, match="connection 'webhook_default': extra"):
         Endpoint.from_connection(connection(host="hooks.example.com", extra=extra))
@@ -117,7 +153,7 @@ def test_a_certificate_that_is_not_trusted_is_no_answer_and_a_trusted_one_is(tmp
         ([200, 201, 202, 204, 299], Outcome.DELIVERED),
         ([None, 408, 425, 429, 500, 502, 503, 504, 599, 999], Outcome.FOR_NOW),
         ([410], Outcome.NOT_BEFORE),
-        ([300, 301, 302, 304, 307, 308, 401, 403, 404, 405], Outcome.ENDPOINT_WRONG),
+        ([300, 301, 302, 304, 307, 308, 401, 403, 404, 405, 407, 511], Outcome.ENDPOINT_WRONG),
         ([400, 402, 406, 409, 413, 415, 422, 418, 499], Outcome.EVENT_REFUSED),
     ],
 )

@@ -54,6 +54,7 @@ def test_settings_are_read_in_the_ways_people_write_them(tmp_path):
         ("auth0_conn_id: ''", "key 'auth0_conn_id'"),
         ("watch: yes", "key 'watch': expected off, or the seconds between two looks"),
         ("watch: 0.5", "key 'watch'"),
+        ("alarm_conn_id: webhook_default", "key 'alarm_conn_id': expected a connection of its own, not the webhook's, got"),
         ("payload: xml", "key 'payload': input should be 'event', 'array' or 'lines', got 'xml'"),
         ("max_events: 501", "key 'max_events': input should be less than or equal to 500"),
         ("envelope: soap", "key 'envelope': input should be 'none', 'standard' or 'cloudevents'"),

@@ -14,6 +14,9 @@ NOT_PUBLIC = "not a public address"
 """What the error says with which a connection to another address is refused."""
 # Addresses that a gateway of the network turns into IPv4 ones (RFC 6052, RFC 8215), private ones too.
 _TRANSLATED = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("64:ff9b:1::/48"))
+# All of IPv6 that is given out (RFC 4291), and what older Pythons do not know to be set apart in it and in IPv4 (RFC 9637, 7526).
+_GIVEN_OUT = ipaddress.IPv6Network("2000::/3")
+_SET_APART = (ipaddress.IPv6Network("3fff::/20"), ipaddress.IPv4Network("192.88.99.0/24"))
 
 
 def is_public(address: str) -> bool:
@@ -27,7 +30,9 @@ def is_public(address: str) -> bool:
             return False
         if ip.ipv4_mapped:
             return is_public(str(ip.ipv4_mapped))
-    return ip.is_global and not ip.is_multicast
+        if ip not in _GIVEN_OUT:
+            return False
+    return ip.is_global and not ip.is_multicast and not any(ip in network for network in _SET_APART)
 
 
 def public_socket(info: Any) -> socket.socket:

@@ -6,14 +6,17 @@ import asyncio
 import errno
 import gzip
 import os
+import re
 import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 import aiohttp
-from requests.utils import get_environ_proxies, select_proxy
+from requests.structures import CaseInsensitiveDict
+from requests.utils import get_environ_proxies, prepend_scheme_if_needed, select_proxy
 
 from auth0_webhooks.addresses import NOT_PUBLIC, public_socket, warn_of_plain_http
 from auth0_webhooks.errors import EndpointWrongError, SettingError
@@ -31,6 +34,10 @@ _PROVIDER_KEYS = {"headers", "signing_secrets", "pseudonym_secret"}.union(
     "allow_redirects cert check_response max_redirects proxies proxy srv_lookup stream timeout".split(),  # noqa: SIM905
     "trust_env verify verify_ssl".split(),  # noqa: SIM905
 )
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""A token (RFC 9110, 5.6.2)."""
+_NO_HEADER_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 class ConnectionLike(Protocol):
@@ -78,7 +85,7 @@ def base_url(connection: ConnectionLike, *, scheme: str = "https") -> str:
         port = parts.port
         if connection.port and port is None:
             url = parts._replace(netloc=f"{parts.netloc}:{connection.port}").geturl()
-        valid = parts.scheme in ("http", "https") and bool(parts.hostname)
+        valid = parts.scheme in ("http", "https") and bool((parts.hostname or "").encode("idna"))
     except ValueError:
         valid = False
     if not valid:
@@ -95,7 +102,7 @@ class Endpoint:
 
     url: str = field(repr=False)
     name: str
-    headers: dict[str, str] = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
     signer: Signer | None = field(repr=False, default=None)
     tls: ssl.SSLContext | bool = True
     proxy: str | None = field(repr=False, default=None)
@@ -123,19 +130,29 @@ class Endpoint:
         extra = {key: value for key, value in connection.extra_dejson.items() if value is not None}
         headers = {**(extra.get("headers") or {}), **{k: v for k, v in extra.items() if k not in _PROVIDER_KEYS}}
         for key, value in headers.items():
-            if not isinstance(value, str):
+            if not isinstance(value, str) or not _HEADER_NAME.fullmatch(key) or _NO_HEADER_VALUE.search(value):
                 raise SettingError(
-                    f"connection {connection.conn_id!r}: extra {key!r} becomes a request header, so it must be a text: "
+                    f"connection {connection.conn_id!r}: extra {key!r} becomes a request header, so it must be a text in one line: "
                     f"{how_to_set(connection.conn_id)}"
                 )
-        basic = {}
+        # Not a dict: the extra counts more in whatever case it writes a header's name.
+        all_headers = CaseInsensitiveDict({"Content-Type": content_type, "User-Agent": "auth0-log-webhooks"})
         if connection.login:
-            basic["Authorization"] = aiohttp.encode_basic_auth(connection.login, connection.password or "")
+            all_headers["Authorization"] = aiohttp.encode_basic_auth(connection.login, connection.password or "")
+        for key, value in headers.items():
+            all_headers[key] = value
         # The environment's proxies are looked up once here: aiohttp would read them, and ~/.netrc, anew for every POST.
         proxies = extra.get("proxies") or extra.get("proxy")
         if not proxies and extra.get("trust_env", True):
             proxies = get_environ_proxies(url)
         proxy = select_proxy(url, proxies) if isinstance(proxies, dict) else proxies or None
+        if isinstance(proxy, str):
+            proxy = prepend_scheme_if_needed(proxy, "http")  # "proxy.example.com:3128", as requests has it
+        if proxy and (not isinstance(proxy, str) or urlsplit(proxy).scheme not in {"http", "https"}):
+            raise SettingError(
+                f"connection {connection.conn_id!r}: its proxy, or the environment's, is no http:// or https:// URL, and no "
+                f"other kind can be used: {how_to_set(connection.conn_id)}"
+            )
         if proxy and not allow_private:
             raise SettingError(
                 f"connection {connection.conn_id!r}: its proxy, or the environment's, decides which address is connected to, so "
@@ -145,7 +162,7 @@ class Endpoint:
         return cls(
             url=url,
             name=f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else ""),
-            headers={"Content-Type": content_type, "User-Agent": "auth0-log-webhooks", **basic, **headers},
+            headers=all_headers,
             signer=_signer(extra.get("signing_secrets"), connection.conn_id),
             tls=_tls(extra, connection.conn_id),
             proxy=proxy,

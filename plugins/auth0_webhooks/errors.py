@@ -69,7 +69,7 @@ class EndpointUnavailableError(WebhookRouteError):
 
 
 class EndpointWrongError(WebhookRouteError):
-    """The webhook's address or credentials are wrong (3xx, 401, 403, 404, 405): a person must mend them."""
+    """The webhook's address or credentials are wrong (3xx, 401, 403, 404, 405, 407, 511): a person must mend them."""
 
     retry = False
 

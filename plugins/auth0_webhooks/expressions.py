@@ -33,7 +33,7 @@ class Where:
         """
         try:
             found = self._search(json.loads(body, parse_int=_integer), options=self._options)
-        except (ValueError, TypeError, RecursionError):  # every error of JMESPath is a ValueError
+        except (ValueError, TypeError, ArithmeticError, RecursionError):  # every error of JMESPath is a ValueError
             return None
         return not (found is None or found is False or (isinstance(found, str | list | dict) and not found))
 
@@ -63,7 +63,7 @@ def _compiled(text: str) -> tuple[Any, Any]:
         raise ValueError("the expression is nested too deeply") from None
     _check_quotes(text, tokens)
     known = _functions()
-    _check_calls(text, parsed.parsed, tokens, known)
+    _check_calls(text, parsed.parsed, _calls(tokens), known)
     return parsed.search, jmespath.Options(custom_functions=known())
 
 
@@ -74,31 +74,49 @@ def _wrong(text: str, position: int, problem: str) -> ValueError:
 
 def _check_quotes(text: str, tokens: list[Any]) -> None:
     """In JMESPath double quotes make a field's name: ``type == "f"`` would compare two fields, and never fit."""
-    for before, token in itertools.pairwise(tokens):
-        if before["type"] in {"eq", "ne", "comma"} and token["type"] == "quoted_identifier":
+    for before, token, after in zip([{"type": "start"}, *tokens], tokens, tokens[1:], strict=False):  # the last is the end
+        if token["type"] != "quoted_identifier":
+            continue
+        # A name that needs no quotes, as an operand or an argument, was meant as a text; one that does need them may be a field.
+        plain = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", token["value"]) and (
+            before["type"] == "lparen" or after["type"] in _EQUALS
+        )
+        if before["type"] in {*_EQUALS, "comma"} or plain:
             raise _wrong(text, token["start"], "texts stand in single quotes, double quotes are for names of fields")
 
 
-def _check_calls(text: str, node: Any, tokens: list[Any], known: Any) -> None:
+_EQUALS = frozenset({"eq", "ne"})
+
+
+def _calls(tokens: list[Any]) -> dict[str, list[int]]:
+    """Where each function is called, the last place first."""
+    places: dict[str, list[int]] = {}
+    for token, after in itertools.pairwise(reversed(tokens)):
+        if token["type"] == "lparen":
+            places.setdefault(after["value"], []).append(after["start"])
+    return places
+
+
+def _check_calls(text: str, node: Any, calls: dict[str, list[int]], known: Any) -> None:
     """Find out at once what JMESPath would only notice on an event that gets that far."""
     if node["type"] == "function_expression":
         name, arguments = node["value"], node["children"]
-        calls = (this for this, that in itertools.pairwise(tokens) if that["type"] == "lparen" and this["value"] == name)
-        position = next(calls)["start"]
+        position = calls[name].pop()
         if name not in known.FUNCTION_TABLE:
             raise _wrong(text, position, f"there is no function {name!r}; there are {', '.join(sorted(known.FUNCTION_TABLE))}")
         wanted = known.FUNCTION_TABLE[name]["signature"]
         variadic = bool(wanted and wanted[-1].get("variadic"))
         if len(arguments) < len(wanted) or (len(arguments) > len(wanted) and not variadic):
             raise _wrong(text, position, f"{name} takes {len(wanted)} arguments, not {len(arguments)}")
-        if name == "in_network" and arguments[1]["type"] == "literal":
+        if name == "in_network":
+            address, network = (argument["value"] if argument["type"] == "literal" else "::" for argument in arguments)
             try:
-                _network(arguments[1]["value"])
+                _address(address), _network(network)
             except ValueError:
                 raise _wrong(text, position, "in_network takes an address and a network such as '10.0.0.0/8'") from None
     for child in node["children"]:
         if isinstance(child, dict):
-            _check_calls(text, child, tokens, known)
+            _check_calls(text, child, calls, known)
 
 
 @functools.cache
@@ -106,7 +124,11 @@ def _functions() -> Any:
     from jmespath.functions import Functions, signature
 
     class EventFunctions(Functions):  # type: ignore[misc]
-        """JMESPath's own, of which those on texts take a field that an event lacks for one that does not fit, and two more."""
+        """JMESPath's own, of which some take a field that an event lacks for one that does not fit, and two more."""
+
+        @signature({"types": ["string", "array", "object", "null"]})
+        def _func_length(self, what: Any) -> int:
+            return len(what or ())
 
         @signature({"types": ["array", "string", "null"]}, {"types": []})
         def _func_contains(self, where: Any, what: Any) -> bool:
@@ -128,12 +150,17 @@ def _functions() -> Any:
 
         @signature({"types": ["string", "null"]}, {"types": ["string"]})
         def _func_in_network(self, address: str | None, network: str) -> bool:
-            try:
-                return address is not None and ipaddress.ip_address(address) in _network(network)
-            except ValueError:
-                return False
+            # What is no address raises: of an event with a port or a list of addresses there it cannot be told.
+            return bool(address) and _address(address) in _network(network)
 
     return EventFunctions
+
+
+def _address(text: Any) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    if not isinstance(text, str):
+        raise ValueError("not an address")  # noqa: TRY004 - ipaddress takes numbers, and raises this for the rest
+    address = ipaddress.ip_address(text.strip())
+    return getattr(address, "ipv4_mapped", None) or address
 
 
 @functools.cache

@@ -29,10 +29,11 @@ class Outcome(Enum):
 _TABLE: tuple[tuple[range | frozenset[int], Outcome], ...] = (
     (range(200, 300), Outcome.DELIVERED),
     (range(300, 400), Outcome.ENDPOINT_WRONG),  # redirects are never followed
+    (frozenset({401, 403, 404, 405}), Outcome.ENDPOINT_WRONG),
+    (frozenset({407, 511}), Outcome.ENDPOINT_WRONG),  # a proxy, or a network, asks for a login: the event was not looked at
     (frozenset({408, 425, 429}), Outcome.FOR_NOW),
     (range(500, 600), Outcome.FOR_NOW),
     (frozenset({410}), Outcome.NOT_BEFORE),
-    (frozenset({401, 403, 404, 405}), Outcome.ENDPOINT_WRONG),
     (range(400, 500), Outcome.EVENT_REFUSED),
 )
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from croniter import croniter
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from auth0_webhooks.checkpoint import iso, parse_time
 from auth0_webhooks.envelope import Kind
@@ -135,6 +135,14 @@ class Route(BaseModel):
     def _free(cls, value: str) -> str:
         if value == DEAD_LETTER_DAG_ID:
             raise ValueError("this is the id of the DAG for dead letters")
+        return value
+
+    @field_validator("alarm_conn_id")
+    @classmethod
+    def _elsewhere(cls, value: str | None, others: ValidationInfo) -> str | None:
+        # Airflow's notifier sends what is in the extra as headers: of the webhook's connection the key of pseudonyms, too.
+        if value is not None and value == others.data.get("webhook_conn_id"):
+            raise ValueError("expected a connection of its own, not the webhook's")
         return value
 
     @property
