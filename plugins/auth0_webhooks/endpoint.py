@@ -132,7 +132,7 @@ class Endpoint:
         for key, value in headers.items():
             if not isinstance(value, str) or not _HEADER_NAME.fullmatch(key) or _NO_HEADER_VALUE.search(value):
                 raise SettingError(
-                    f"connection {connection.conn_id!r}: extra {key!r} becomes a request header, so it must be a text in one line: "
+                    f"connection {connection.conn_id!r}: extra {key!r} becomes a request header, so it must be one line of text: "
                     f"{how_to_set(connection.conn_id)}"
                 )
         # Not a dict: the extra counts more in whatever case it writes a header's name.
