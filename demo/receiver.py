@@ -27,7 +27,7 @@ class Post:
     headers: dict[str, str]
     body: str
     at: float
-    answer: int | str = 200
+    answer: int | str = ""
     event: dict[str, Any] = field(default_factory=dict)
     events: list[dict[str, Any]] = field(default_factory=list)
 

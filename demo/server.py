@@ -38,14 +38,14 @@ class Server:
         ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(ready)), daemon=True)
         self._thread.start()
-        if not ready.wait(10):
+        if not ready.wait(60):
             raise RuntimeError(f"the server did not start on port {self.port}")
 
     def stop(self) -> None:
         """Close the port and every connection."""
         if self._loop and self._thread:
             self._loop.call_soon_threadsafe(self._end.set)
-            self._thread.join(10)
+            self._thread.join(60)
             self._loop = self._thread = None
 
     @contextlib.contextmanager

@@ -12,6 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The same examples each time, however slow the machine is: what a test finds should not depend on the day.
+settings.register_profile("tests", parent=settings.get_profile("ci"))
+settings.load_profile("tests")
 
 PROJECT = Path(__file__).resolve().parent.parent
 _home = tempfile.TemporaryDirectory(prefix="auth0-webhooks-tests-", ignore_cleanup_errors=True)
@@ -67,5 +72,5 @@ def set_connection(monkeypatch: pytest.MonkeyPatch, conn_id: str, **fields: obje
 def airflow_home() -> Path:
     """A real Airflow database, made once a session, and a DAG folder whose routes file a test writes."""
     shutil.copytree(PROJECT / "dags", Path(_home.name) / "dags", ignore=shutil.ignore_patterns("__pycache__", "*.yaml"))
-    subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=True, capture_output=True, timeout=300)
+    subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=True, capture_output=True, timeout=900)
     return Path(_home.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import datetime, timezone
 
 import pytest
@@ -200,7 +201,7 @@ anything = st.one_of(
 @given(days=anything, runs=anything, more=st.dictionaries(st.text(max_size=8), anything, max_size=2))
 def test_bad_parameters_are_refused_and_never_break_the_server(admin, days, runs, more):
     answer = admin.get("/tenant-logs/api/routes/page_day", params={**more, "days": days, "runs": runs})
-    good = days in {"1", "7", "30"} and runs.strip().isascii() and runs.strip().lstrip("+0").isdigit()
+    good = days in {"1", "7", "30"} and re.fullmatch(r"\+?[0-9_]+(\.0*)?", runs.strip())
     assert answer.status_code in ({200, 422} if good else {422})
 
 
@@ -210,7 +211,7 @@ def test_a_name_that_no_dag_can_have_is_refused_and_never_breaks_the_server(admi
     from urllib.parse import quote
 
     answer = admin.get(f"/tenant-logs/api/routes/{quote(dag_id, safe='')}")
-    assert answer.status_code in {200 if dag_id == "" else 404, 404, 405, 422, 307}
+    assert answer.status_code in {200 if dag_id in {"", "."} else 404, 404, 405, 422, 307}
 
 
 @pytest.mark.parametrize("value", ["", "null", "[]", "{", '{"problem": 5}', '{"problem": null, "since": 3}'])

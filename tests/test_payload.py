@@ -36,7 +36,7 @@ SECRET = "whsec_" + "bm5ubm5ubm5ubm5ubm5ubm5ubm5ubm5u"
 
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch):
-    monkeypatch.setattr(delivery_module, "RETRY_SECONDS", 1.0)
+    monkeypatch.setattr(delivery_module, "RETRY_SECONDS", 30.0)
     monkeypatch.setattr(delivery_module, "FIRST_BACK_OFF", 0.02)
     monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "LocalExecutor")
 
@@ -244,8 +244,7 @@ def test_a_hold_is_kept_and_nothing_of_the_batch_counts_as_sent(receiver):
 
 
 def test_acknowledgements_beyond_a_batch_that_fails_are_remembered_event_by_event(receiver):
-    receiver.delay = lambda post: 0.5 if log_id(1) in post.log_ids else 0.0
-    receiver.behave = holds(1, status=401)
+    receiver.behave = lambda post: ("after", lambda: len(receiver.accepted) == 90, 401) if log_id(1) in post.log_ids else 200
     made, keeper = events(100), Keeper()
     with pytest.raises(EndpointWrongError):
         delivery(receiver.url, keeper, made, payload=ARRAY).run(lambda: [one_batch(made)])
@@ -282,10 +281,10 @@ def test_a_delivery_that_is_killed_in_its_midst_repeats_no_more_than_the_bound(r
     for part in (0.25, 0.6):
         receiver.delay = lambda _post: 0.005
         with subprocess.Popen(command, env=environment, cwd=PROJECT) as process:
-            wait_for(lambda part=part: len(set(receiver.accepted)) > part * count, 60)
+            wait_for(lambda part=part: len(set(receiver.accepted)) > part * count, 300)
             process.kill()
     receiver.delay = lambda _post: 0.0
-    subprocess.run(command, env=environment, cwd=PROJECT, check=True, timeout=60)
+    subprocess.run(command, env=environment, cwd=PROJECT, check=True, timeout=300)
     assert set(receiver.accepted) == {log_id(number) for number in range(1, count + 1)}
     assert receiver.problems == []
     assert receiver.repeats <= 2 * (MAX_ACKNOWLEDGED + min(calls * in_one_post, MOST_EVENTS))

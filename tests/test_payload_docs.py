@@ -120,7 +120,7 @@ def test_the_receiver_on_the_page_takes_batches_and_drops_repeats(tmp_path, form
     script.write_text(code.replace("whsec_...", SECRET).replace("8091", str(port)), encoding="utf-8")
     with printed.open("w") as output, subprocess.Popen([sys.executable, str(script)], stdout=output) as process:
         try:
-            wait_for(lambda: listening(port), 30)
+            wait_for(lambda: listening(port), 120)
             for size in (10, 7):  # the second time in other batches
                 payload = Payload(form, max_events=size)
                 running = delivery(f"http://127.0.0.1:{port}", Keeper(), made, payload=payload)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -47,7 +48,7 @@ def postgres() -> Iterator[str]:
         cwd="/",
     )
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 180
         while subprocess.run(
             [folder / "pg_isready", "-h", "127.0.0.1", "-p", str(port)], capture_output=True, check=False
         ).returncode:
@@ -55,8 +56,8 @@ def postgres() -> Iterator[str]:
             time.sleep(0.1)
         yield f"postgresql+psycopg2://airflow@127.0.0.1:{port}/postgres"
     finally:
-        server.terminate()
-        server.wait(20)
+        server.send_signal(signal.SIGINT)  # "fast": it waits for no client
+        server.wait(120)
         shutil.rmtree(home, ignore_errors=True)
 
 

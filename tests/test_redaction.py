@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 import pytest
 from hypothesis import given, settings
@@ -146,11 +146,76 @@ def test_an_event_that_is_nested_too_deeply_is_masked_from_there_on():
         ("mail ada@example.com.", ["ada@example.com"]),
         ("mailto:ada@example.com?x=1", ["ada@example.com"]),
         ("from 203.0.113.5:443 and 2001:db8::1", ["203.0.113.5", "2001:db8::1"]),
-        ("at 10:00:00, version 1.2.3, a@b", []),
+        ("at 10:00:00, version 1.2.3, a@b, std::string", []),
+        ("login=ada%40example.com&ip=2001%3Adb8%3A%3A1&x=%22203.0.113.9%22", ["203.0.113.9", "ada@example.com", "2001:db8::1"]),
+        ("ip:203.0.113.9:8080, 203.0.113.10-203.0.113.11, addr#203.0.113.12", [f"203.0.113.{n}" for n in range(9, 13)]),
+        ("'o'brien@example.com', ip:2001:db8::7, [2001:db8::8]:443", ["o'brien@example.com", "2001:db8::7", "2001:db8::8"]),
     ],
 )
 def test_addresses_are_found_in_free_text(text, found):
-    assert user_data_in(text) == found
+    assert sorted(user_data_in(text)) == sorted(found)
+
+
+ODD = 'Zoë "Zo" O\'Brien/(x) +1\\2'
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        ODD,
+        quote(ODD, safe="!'()*"),  # JavaScript's encodeURIComponent
+        quote(ODD, safe="!'()*;,/?:@&=+$#"),  # and its encodeURI
+        quote_plus(ODD),
+        quote(quote(ODD)),
+        json.dumps(ODD, ensure_ascii=False),
+        json.dumps(json.dumps(ODD)),
+        json.dumps(ODD).replace("/", "\\/"),
+        quote(json.dumps(ODD)),
+        ODD.upper(),
+    ],
+)
+def test_a_value_is_found_however_it_is_encoded(spelled):
+    left = json.loads(redact({"user_name": "mask"}, {"user_name": ODD, "type": "s", "text": f"x={spelled}&y"}))
+    assert re.fullmatch(r'x=[\\"%C0-9]*\*\*\*[\\"%C0-9]*&y', left["text"])
+
+
+@pytest.mark.parametrize("value", ["\\" * 200, '\\"' * 200, "% " * 200, "%25" * 200, "é\\" * 200], ids=range(5))
+def test_no_value_makes_the_search_endless(value):
+    redact(
+        {"user_name": "mask"}, {"user_name": f"{value}x", "text": value * 5, "more": quote(value) * 5, "other": json.dumps(value)}
+    )
+
+
+def test_an_object_at_a_configured_place_goes_with_its_keys():
+    event = {"details": {"form": {"Ada Lovelace": {"x": "grace"}}, "list": [{"Ada": 1}, 5]}, "description": "of grace"}
+    assert json.loads(redact({"details.form": "mask", "details.list": "mask"}, event)) == {
+        "details": {"form": MASK, "list": [MASK, MASK]},
+        "description": f"of {MASK}",
+    }
+
+
+def test_the_preset_knows_a_user_of_scim_and_of_the_management_api():
+    body = {
+        "externalId": "e-1",
+        "name": {"formatted": "Ada M. Lovelace"},
+        "phoneNumbers": [{"value": "+31612345678"}],
+        "user": {"id": "auth0|5f7c", "login": "lady"},
+        "client": {"id": "c-1", "name": "Shop"},
+    }
+    left = json.loads(redact({"user_data": "mask"}, {"details": {"response": {"body": body}}}))["details"]["response"]["body"]
+    assert left == {
+        "externalId": MASK,
+        "name": MASK,
+        "phoneNumbers": [MASK],
+        "user": {"id": MASK, "login": MASK},
+        "client": {"id": "c-1", "name": "Shop"},
+    }
+
+
+def test_what_is_redacted_once_more_keeps_its_pseudonyms():
+    once = redact({"user_data": "pseudonym"}, {"user_name": "ada@example.com", "details": {"x": 1}})
+    again = json.loads(redact({"user_data": "pseudonym", "details.x": "drop"}, once))
+    assert again == {"user_name": json.loads(once)["user_name"], "details": {}}
 
 
 # The property: whatever the event, no value at a configured place is anywhere in what is sent.
@@ -214,6 +279,28 @@ def test_no_configured_value_survives_anywhere_at_any_depth(secret, around, temp
     texts = [re.sub(r"\*+|psn_[0-9a-f]{32}", "\x01", text) for text in texts]
     for leaf in long:
         assert not any(leaf in text or quote(leaf.encode("utf-8", "surrogatepass"), safe="") in text for text in texts)
+
+
+addresses = st.one_of(
+    st.from_regex(r"[a-z][a-z0-9.'+_-]{0,8}[a-z0-9]@[a-z]{1,8}\.[a-z]{2,4}", fullmatch=True),
+    st.ip_addresses(v=4).map(str),
+    st.ip_addresses(v=6).map(str).filter(lambda address: len(address) > 6),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    address=addresses,
+    before=st.sampled_from(["", "for ", "q=", "'", "ip:", "[", "%22", "x#"]),
+    after=st.sampled_from(["", " here", "&r=1", "'", ", ", "]", "%22", "."]),
+    spelling=st.sampled_from([str, lambda text: quote(text, safe="!'()*"), lambda text: quote(quote(text, safe=""))]),
+    action=st.sampled_from(["mask", "drop", "pseudonym"]),
+)
+def test_no_address_in_any_text_survives_the_preset(address, before, after, spelling, action):
+    event = {"type": "s", "details": {"note": before + spelling(address) + after, "copy": [{"text": address}]}}
+    left = redact({"user_data": action}, event)
+    assert address not in left
+    assert spelling(address) not in left
 
 
 def test_dead_letters_hold_the_event_as_it_was_sent_and_remember_the_rules(receiver, tmp_path, monkeypatch):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from auth0_webhooks import redaction
 from tests.conftest import set_connection
 from tests.test_runs import logged, route, wanted  # noqa: F401
 
@@ -69,6 +70,15 @@ def test_dead_letters_are_redacted_and_are_sent_again_in_the_form_of_the_route(r
     assert not any("@example.com" in post.body for post in receiver.posts)
     assert sorted(receiver.accepted) == wanted(tenant)
     assert receiver.problems == []
+
+
+def test_batches_that_were_redacted_by_other_rules_are_not_sent(route, tenant, receiver, monkeypatch, logged):
+    tenant.add_many(10)
+    marks = iter(["of the rules when filter ran", "of the rules when deliver is tried again"])
+    monkeypatch.setattr(redaction, "redaction_mark", lambda _rules: next(marks))
+    assert route.run() == "failed"
+    assert receiver.posts == []
+    assert "key 'redact' has changed since this run's filter" in logged()
 
 
 def test_a_dry_run_shows_an_event_in_the_form_in_which_it_would_be_sent(route, tenant, receiver, monkeypatch):

@@ -153,7 +153,7 @@ def test_a_token_is_renewed_before_it_runs_out(tenant, monkeypatch):
     read(tenant, store=store)
     monkeypatch.setattr(tenant_module.time, "time", lambda: began + 890)
     assert read(tenant, store=store)[2].token_requests == 0
-    monkeypatch.setattr(tenant_module.time, "time", lambda: began + 910)
+    monkeypatch.setattr(tenant_module.time, "time", lambda: began + 990)
     assert read(tenant, store=store)[2].token_requests == 1
 
 

@@ -86,9 +86,15 @@ class Proxy:
                 threading.Thread(target=self._one, args=(self._listener.accept()[0],), daemon=True).start()
 
     def _one(self, client):
+        with contextlib.suppress(OSError):  # whoever asked has gone
+            self._connect(client)
+
+    def _connect(self, client):
         head = b""
         while not head.endswith(b"\r\n\r\n"):
-            head += client.recv(1)
+            if not (more := client.recv(1)):
+                return
+            head += more
         if b"Basic " + base64.b64encode(b"ada:secret") not in head:
             self.refused += 1
             client.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")

@@ -241,4 +241,4 @@ def test_a_window_waits_for_a_used_up_rate_limit_however_long(tenant, hook, monk
     reading = WindowReading(hook, Window(datetime.now(timezone.utc) - timedelta(hours=2), datetime.now(timezone.utc)))
     assert len(list(reading.events())) == 1500
     assert waits
-    assert all(seconds > 0 for seconds in waits)
+    assert all(seconds >= 0 for seconds in waits)

@@ -6,7 +6,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
-from auth0_webhooks.errors import WebhookRouteError
+from auth0_webhooks.errors import SettingError, WebhookRouteError
 from auth0_webhooks.handover import FETCH, FILTER, manifest, pull_batches
 from auth0_webhooks.route_operator import RouteOperator, RunSettings, checkpoint_description
 
@@ -57,11 +57,17 @@ class DeliverOperator(RouteOperator):
         from auth0_webhooks.dead_letters import DeadLetterStore
         from auth0_webhooks.delivery import Delivery
         from auth0_webhooks.events import Position
+        from auth0_webhooks.redaction import redaction_mark
         from auth0_webhooks.sending import endpoint_of, payload_of
         from auth0_webhooks.state_store import WindowProgress
         from auth0_webhooks.variables import CheckpointVariable
 
         route, payload = run.route, payload_of(run.route)
+        if filtered.get("redaction", "") != redaction_mark(route.redact):
+            raise SettingError(
+                f"route {route.name!r}: key 'redact' has changed since this run's filter: nothing more of it is sent. A live run "
+                "leaves its events to the next one; a backfill or a replay is to be cleared, with all its tasks"
+            )
         keeper: WindowProgress | CheckpointVariable
         if run.window:
             store = context["task_state_store"]

@@ -147,7 +147,8 @@ class Endpoint:
             proxies = get_environ_proxies(url)
         proxy = select_proxy(url, proxies) if isinstance(proxies, dict) else proxies or None
         if isinstance(proxy, str):
-            proxy = prepend_scheme_if_needed(proxy, "http")  # "proxy.example.com:3128", as requests has it
+            # "proxy.example.com:3128", as requests reads it
+            proxy = prepend_scheme_if_needed(proxy, "http")  # type: ignore[no-untyped-call]
         if proxy and (not isinstance(proxy, str) or urlsplit(proxy).scheme not in {"http", "https"}):
             raise SettingError(
                 f"connection {connection.conn_id!r}: its proxy, or the environment's, is no http:// or https:// URL, and no "
@@ -208,6 +209,9 @@ class Endpoint:
                     parse_retry_after(response.headers.get("Retry-After")),
                     await _first_characters(response),
                 )
+        except aiohttp.ClientHttpProxyError as error:
+            asks = error.status == 407
+            return Answer(407 if asks else None, "the proxy asks for a login" if asks else f"the proxy answered {error.status}")
         except asyncio.TimeoutError:
             return Answer(None, f"no answer within {TIMEOUT.total:.0f} s")
         except aiohttp.ClientConnectorCertificateError:
@@ -237,7 +241,10 @@ async def _first_characters(response: aiohttp.ClientResponse, *, limit: int = 50
 
 def _in_words(error: BaseException) -> str:
     number = error.errno if isinstance(error, OSError) else None
-    if isinstance(error, aiohttp.ServerDisconnectedError) or number in {errno.ECONNRESET, errno.EPIPE}:
+    # What aiohttp raises where the connection was lost before the request was written has no number.
+    closed = (aiohttp.ServerDisconnectedError, ConnectionResetError, BrokenPipeError)
+    nameless = type(error) is aiohttp.ClientOSError and number is None
+    if isinstance(error, closed) or nameless or number in {errno.ECONNRESET, errno.EPIPE}:
         return "the connection was closed before the answer"
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return "the endpoint's name does not resolve"

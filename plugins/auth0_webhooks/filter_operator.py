@@ -26,6 +26,7 @@ class FilterOperator(RouteOperator):
         from auth0_webhooks.batch import pack
         from auth0_webhooks.filters import Tally, select
         from auth0_webhooks.log_types import unknown_type_warning
+        from auth0_webhooks.redaction import redaction_mark
         from auth0_webhooks.sending import redaction_of, sample_of
 
         run, tally, fetched = self.run_settings(context), Tally(), manifest(context, FETCH)
@@ -53,4 +54,4 @@ class FilterOperator(RouteOperator):
             "last_selected": tally.last_selected and [*tally.last_selected[:3]],
             "sample": sample_of(route, tally.first_selected) if run.dry_run and tally.first_selected else None,
         }
-        return {"counts": counts, "fingerprint": digest.hexdigest()}
+        return {"counts": counts, "fingerprint": digest.hexdigest(), "redaction": redaction_mark(route.redact)}

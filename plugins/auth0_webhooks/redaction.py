@@ -11,9 +11,9 @@ import hashlib
 import hmac
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple, cast
-from urllib.parse import quote, quote_plus
 
 from auth0_webhooks.batch import Batch
 from auth0_webhooks.events import LogEvent
@@ -26,6 +26,7 @@ USER_DATA = "user_data"
 MASK = "***"
 PSEUDONYM = "psn_"
 """What a pseudonym begins with; 32 hexadecimal digits follow."""
+_A_PSEUDONYM = re.compile(PSEUDONYM + "[0-9a-f]{32}")
 KEPT = frozenset({"log_id", "_id", "type", "date"})
 """Keys at an event's top that are never changed: receivers know events and repeats by them."""
 SHORT = 4
@@ -170,8 +171,6 @@ class Redaction:
 
     def _collect(self, value: Any, place: _Place, found: dict[str, Action]) -> None:
         """Find the values that must not stay, each with what is to become of it."""
-        if place.depth > DEEPEST:
-            return
         if isinstance(value, str) and place.action:
             _note(found, value, place.action)
         elif isinstance(value, str) and self._preset and not isinstance(value, _Number):
@@ -187,6 +186,11 @@ class Redaction:
     def _rebuilt(self, value: Any, place: _Place, search: _Search) -> Any:
         if place.depth > DEEPEST:
             return MASK
+        if value is None:
+            return None
+        if place.action and (isinstance(value, _Object) or not isinstance(value, list)):
+            # An object as a whole: its keys can say as much as its values.
+            return self._replaced(value if isinstance(value, str) else _dump(value), place.action)
         if isinstance(value, _Object):
             made, taken = _Object(), set()
             for key, inside, below in self._children(value, place):
@@ -203,46 +207,48 @@ class Redaction:
             return made
         if isinstance(value, list):
             return [self._rebuilt(inside, below, search) for _, inside, below in self._children(value, place)]
-        if value is None:
-            return None
-        if place.action:
-            text = str(value).lower() if isinstance(value, bool) else str(value)
-            return self._replaced(text, place.action)
         return search.in_text(value) if isinstance(value, str) else value
 
     def _replaced(self, text: str, action: Action) -> str:
         if action != "pseudonym":
             return MASK
+        if _A_PSEUDONYM.fullmatch(text):
+            return text  # a dead letter that is redacted once more, by other rules: who is meant stays the same
         # In one case, so that a person who types an address in another way stays the same.
         data = text.casefold().encode("utf-8", "surrogatepass")
         return PSEUDONYM + hmac.new(self._key, data, hashlib.sha256).hexdigest()[:32]
 
 
 class _Search:
-    """Finds the values of one event wherever else they are: in other texts, in keys, also percent-encoded or escaped."""
+    """Finds the values of one event wherever else they are: in other texts, in keys, however they are encoded there."""
 
     def __init__(self, found: Mapping[str, Action], replaced: Any) -> None:
         self._replaced = replaced
-        self._needles: dict[str, tuple[str, Action]] = {}
-        for value, action in found.items():
-            for needle in _spellings(value):
-                self._needles.setdefault(needle, (value, action))
-        self._by_lower = {needle.lower(): meant for needle, meant in self._needles.items()}
+        self._found = found
+        values = {text: action for value, action in found.items() for text in (value.strip(), value)}
+        common = Counter(word for value in values for word in _words(value))
         # The longest first: of two that begin alike the pattern takes the one that it meets first.
-        self._both = [(needle, needle.lower()) for needle in sorted(self._needles, key=len, reverse=True)]
+        self._needles = [
+            (min(_words(value), key=lambda word: (common[word], -len(word)), default=""), value, values[value])
+            for value in sorted(values, key=len, reverse=True)
+        ]
 
     def in_text(self, text: str) -> str:
         """The text with every such value replaced; a number with one becomes a text."""
+        if text in self._found:
+            return str(self._replaced(text, self._found[text]))
         lower = text.lower()
-        inside = [needle for needle, in_lower in self._both if needle in text or in_lower in lower]
+        # What is a letter or a digit stays as it is in every encoding.
+        rarest = [(value, action) for word, value, action in self._needles if word in lower]
+        inside = [(value, action) for value, action in rarest if all(word in lower for word in _words(value))]
         if not inside:
             return text
-        changed, count = re.subn("|".join(map(_as_pattern, inside)), self._replacement, text, flags=re.IGNORECASE)
-        return changed if count else text
+        pattern = "|".join(f"({_as_pattern(value)})" for value, _ in inside)
 
-    def _replacement(self, match: re.Match[str]) -> str:
-        value, action = self._needles.get(match[0]) or self._by_lower.get(match[0].lower()) or ("", "mask")
-        return str(self._replaced(value, action))
+        def replacement(match: re.Match[str]) -> str:
+            return str(self._replaced(*inside[(match.lastindex or 1) - 1]))
+
+        return re.sub(pattern, replacement, text, flags=re.IGNORECASE)
 
 
 def _holds_objects(value: Any) -> bool:
@@ -257,16 +263,52 @@ def _note(found: dict[str, Action], value: str, action: Action) -> None:
 
 
 @functools.lru_cache(maxsize=1024)
-def _spellings(value: str) -> frozenset[str]:
-    if re.fullmatch(r"[A-Za-z0-9_.~-]+", value):
-        return frozenset({value})
-    plain = value.encode("utf-8", "surrogatepass")
-    return frozenset({value, value.strip(), quote(plain, safe=""), quote(plain), quote_plus(plain), json.dumps(value)[1:-1]})
+def _words(value: str) -> frozenset[str]:
+    """The runs of ASCII letters and digits of a value: what stays in every encoding of it."""
+    return frozenset(word.lower() for word in re.findall(r"[A-Za-z0-9]+", value))
 
 
-def _as_pattern(needle: str) -> str:
+@functools.lru_cache(maxsize=1024)
+def _as_pattern(value: str) -> str:
+    """A value in any encoding: JSON's escapes and percent-encoding, of all characters or of some, also one in the other.
+
+    Each part can be read in one way only, so that no text makes the search slow.
+    """
+    pattern = "".join(_any_spelling(character, escaped=bool(run)) for run, character in _PARTS.findall(value))
     # The flag is for long ones: a short one in another case is another word.
-    return re.escape(needle) if len(needle) >= SHORT else rf"(?-i:(?<!\w){re.escape(needle)}(?!\w))"
+    return pattern if len(value) >= SHORT else rf"(?-i:(?<!\w){pattern}(?!\w))"
+
+
+_PARTS = re.compile(r"(\\*)([^\\]|$)", re.DOTALL)
+"""A character, and the backslashes before it."""
+_BACKSLASHES = r"(?:\\|%(?:25)*5c)+"
+"""As many as there are: each time that they are escaped there are more of them."""
+_ESCAPED = {'"': '"', "/": "/", "\b": "b", "\f": "f", "\n": "n", "\r": "r", "\t": "t"}
+"""What JSON writes behind a backslash (RFC 8259, 7)."""
+
+
+@functools.lru_cache(maxsize=4096)
+def _any_spelling(character: str, *, escaped: bool) -> str:
+    plain, behind_backslash = {re.escape(character)}, set()
+    if not (character.isascii() and character.isalnum()):
+        for other in {character, character.lower(), character.upper()} - {""}:
+            # A percent sign that is encoded is %25, however often that is done.
+            plain.add("".join(f"%(?:25)*{byte:02x}" for byte in other.encode("utf-8", "surrogatepass")))
+            behind_backslash.add(_BACKSLASHES.join(f"u{unit:04x}" for unit in _utf16(other)))
+    if character in _ESCAPED:
+        behind_backslash |= plain if character in '"/' else {_ESCAPED[character]}
+    if character == " ":
+        plain |= {r"\+", "%(?:25)*2b"}
+    if escaped:
+        return f"{_BACKSLASHES}(?:{'|'.join(sorted(plain | behind_backslash))})"
+    if behind_backslash:
+        plain.add(f"{_BACKSLASHES}(?:{'|'.join(sorted(behind_backslash))})")
+    return f"(?:{'|'.join(sorted(plain))})" if len(plain) > 1 else plain.pop()
+
+
+def _utf16(text: str) -> Iterator[int]:
+    encoded = text.encode("utf-16-be", "surrogatepass")
+    return (int.from_bytes(encoded[at : at + 2], "big") for at in range(0, len(encoded), 2))
 
 
 def _dump(value: Any) -> str:
