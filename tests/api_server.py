@@ -87,7 +87,7 @@ class Rows:
 
         dag = DagModel(dag_id=dag_id, bundle_name=bundle, is_paused=False, is_stale=False, fileloc=file)
         dag.tags = [DagTag(name=tag, dag_id=dag_id) for tag in tags]
-        self.session.add(dag)
+        self.session.merge(dag)
         self.session.commit()
 
     def run(self, dag_id: str, when: datetime, report: Any = None, *, task: str = "deliver", **fields: Any) -> str:

@@ -157,6 +157,26 @@ def test_a_short_run_with_only_refused_events_sets_them_aside(receiver, store):
     assert keeper.stored == Checkpoint(made[-1].position)
 
 
+def test_an_endpoint_that_refuses_all_is_found_out_over_batches_too(receiver, store):
+    receiver.behave = lambda _post: 400
+    made, keeper = events(100), Keeper()
+    batches = [one_batch(made[first : first + 5]) for first in range(0, 100, 5)]
+    with pytest.raises(EndpointWrongError, match="like the 19 before it, and none was accepted"):
+        delivery(receiver.url, keeper, made, dead_letters=store).run(lambda: batches)
+    assert len(receiver.posts) < 30
+
+
+def test_a_store_that_stays_broken_lets_the_checkpoint_grow_no_further(receiver, tmp_path):
+    (tmp_path / "letters").write_text("a file where a folder should be", encoding="utf-8")
+    store = DeadLetterStore(Route(name="r", dead_letter_path=str(tmp_path / "letters")))
+    receiver.behave = lambda post: 422 if post.log_id == log_id(1) else 200
+    made, keeper = events(400), Keeper()
+    for _ in range(20):
+        with pytest.raises(DeadLetterStoreError):
+            delivery(receiver.url, keeper, made, dead_letters=store, first=True).run(lambda: [one_batch(made)])
+    assert len(keeper.stored.acknowledged) <= 105
+
+
 def test_a_store_that_cannot_be_written_stops_the_run_and_nothing_passes_unrecorded(receiver, tmp_path):
     (tmp_path / "letters").write_text("a file where a folder should be", encoding="utf-8")
     store = DeadLetterStore(Route(name="r", dead_letter_path=str(tmp_path / "letters")))

@@ -11,6 +11,7 @@ from aiohttp import ClientTimeout
 
 from auth0_webhooks import delivery as delivery_module
 from auth0_webhooks import endpoint as endpoint_module
+from auth0_webhooks.batch import Batch
 from auth0_webhooks.checkpoint import Checkpoint
 from auth0_webhooks.errors import (
     AirflowUnavailableError,
@@ -292,6 +293,52 @@ def test_a_place_within_the_run_is_gone_on_from(receiver):
     assert log_id(1000) in receiver.accepted
     assert len(receiver.accepted) < 900
     assert running.progress.counts().total() == 1000
+
+
+def test_a_bare_time_set_by_hand_while_a_run_is_tried_again_is_the_next_runs_and_repeats_nothing(receiver):
+    made, keeper = events(300), Keeper()
+    receiver.behave = lambda post: 401 if post.log_id > log_id(200) else 200
+    with pytest.raises(EndpointWrongError):
+        delivery(receiver.url, keeper, made, concurrent_calls=1).run(lambda: [one_batch(made)])
+    keeper.stored = moved = Checkpoint(Position(None, made[269].date))
+    receiver.behave = lambda _post: 200
+    again = delivery(receiver.url, keeper, made, first=True)
+    again.run(lambda: [one_batch(made)])
+    assert again.figures.moved_by_hand
+    assert receiver.repeats == 0
+    assert keeper.stored == moved
+
+
+def test_batches_that_are_gone_are_missed_also_where_the_checkpoint_leaves_nothing_to_do(receiver):
+    def gone():
+        raise LookupError("the batch is no longer there")
+        yield
+
+    made, keeper = events(10, first=101), Keeper(Checkpoint(Position(log_id(5), None)))
+    with pytest.raises(LookupError):
+        delivery(receiver.url, keeper, made, start=Position(log_id(100), None)).run(gone)
+
+
+def test_a_long_hold_is_not_cut_short_by_what_comes_after_it(receiver):
+    made, keeper = events(5), Keeper()
+    running = delivery(receiver.url, keeper, made)
+    answers = {
+        log_id(1): ("after", lambda: len(receiver.posts) == 5, (503, {"Retry-After": "7200"})),
+        log_id(2): ("after", lambda: running._error, (429, {"Retry-After": "90"})),
+    }
+    receiver.behave = lambda post: answers.get(post.log_id, 200)
+    with pytest.raises(EndpointHeldError):
+        running.run(lambda: [one_batch(made)])
+    assert keeper.stored.hold.until.timestamp() - time.time() > 5000
+
+
+def test_remembered_ids_that_the_filter_leaves_out_by_now_take_up_no_room(receiver):
+    made = events(400)
+    keeper = Keeper(Checkpoint(START, tuple(event.log_id for event in made[1:101])))
+    receiver.behave = lambda post: ("after", lambda: receiver.most_at_once == 5, 200) if post.log_id > log_id(300) else 200
+    halves = [Batch(START, made[199].position, made[150:200]), Batch(made[199].position, made[-1].position, made[200:])]
+    delivery(receiver.url, keeper, made).run(lambda: halves)
+    assert receiver.most_at_once == 5
 
 
 def test_a_place_past_the_runs_end_leaves_nothing_to_do(receiver):

@@ -32,6 +32,14 @@ def test_a_report_that_does_not_balance_is_an_error(counts):
         report(**counts).check()
 
 
+def test_a_delivery_that_ended_well_has_nothing_left():
+    counts = {"read": 2, "selected": 2, "delivered_now": 1}
+    report(**counts, not_reached=1).check()
+    for left in ("not_reached", "refused"):
+        with pytest.raises(LedgerError, match="2 selected, 1 of them accounted for"):
+            report(**counts, **{left: 1}).check(all_settled=True)
+
+
 def test_the_text_is_one_block_with_every_count():
     text = report(
         outcome="failed: x", read=12_345, selected=12_345, not_reached=12_345, unknown_type=2, unknown_types={"new": 2},

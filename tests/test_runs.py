@@ -327,6 +327,25 @@ def test_a_connection_without_a_host_fails_at_once(route, tenant, receiver, monk
     assert route.states["deliver"] == "failed"
 
 
+def test_a_route_whose_dead_letters_cannot_be_reached_keeps_no_others_back(route, tenant, receiver, tmp_path, monkeypatch):
+    monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "LocalExecutor")
+    route.settings = {"on_reject": "dead_letter", "dead_letter_path": str(tmp_path / "letters")}
+    bad = tenant.add("fp")
+    tenant.add("s")
+    receiver.behave = lambda post: 422 if post.log_id == bad else 200
+    assert route.run() == "success"
+    broken = {"on_reject": "dead_letter", "dead_letter_path": "nosuch://bucket/letters"}
+    routes = {"a_first_and_broken": broken, route.name: route.settings, "b_none": {"dead_letter_path": "nosuch://bucket/letters"}}
+    (route.home / "dags" / "webhook_routes.yaml").write_text(yaml.safe_dump({"routes": routes}), encoding="utf-8")
+    receiver.behave = lambda _post: 200
+    state, report = route.run_dead_letters(send=True)
+    assert state == "failed"
+    assert "no object storage can be reached by it" in report["a_first_and_broken"]["stopped_by"]
+    assert report["b_none"]["stopped_by"] is None
+    assert report[route.name]["sent"] == 1
+    assert bad in receiver.accepted
+
+
 def test_refused_events_are_set_aside_listed_and_sent_again(route, tenant, receiver, tmp_path, monkeypatch):
     monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "LocalExecutor")
     route.settings = {"on_reject": "dead_letter", "dead_letter_path": str(tmp_path / "letters")}

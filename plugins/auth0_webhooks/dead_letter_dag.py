@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import DAG, BaseOperator, Param
 
-from auth0_webhooks.errors import EndpointUnavailableError, SettingError
+from auth0_webhooks.errors import EndpointUnavailableError, SettingError, WebhookRouteError
 from auth0_webhooks.redaction import redaction_mark
 from auth0_webhooks.route import DEAD_LETTER_DAG_ID, Route
 
@@ -52,9 +52,6 @@ class DeadLetterOperator(BaseOperator):
 
     def execute(self, context: Context) -> None:
         """Work through the routes; pushes XCom ``report``, by route, before a failure is raised too."""
-        from auth0_webhooks.dead_letters import DeadLetterStore
-        from auth0_webhooks.sending import endpoint_of, payload_of, redaction_of
-
         asked, send = context["params"]["route"], context["params"]["send"]
         routes = [route for route in self.routes if asked in (None, route.name)]
         if not routes:
@@ -63,24 +60,36 @@ class DeadLetterOperator(BaseOperator):
         try:
             for route in routes:
                 outcome = report[route.name] = Outcome()
-                store = DeadLetterStore(route)
-                if send:
-                    payload, redaction = payload_of(route), redaction_of(route)
-                    letters = _redacted(store.letters(), redaction, redaction_mark(route.redact))
-                    asyncio.run(
-                        _send(endpoint_of(route, payload), payload, store, letters, outcome, calls=route.concurrent_calls)
-                    )
-                else:
-                    for letter, _ in store.letters():
-                        outcome.left += 1
-                        _note(outcome, letter)
+                try:
+                    self._work(route, outcome, send=send)
+                except WebhookRouteError as error:
+                    # One route's fault keeps no other's letters back; one that sets nothing aside need have no place for it.
+                    if route.on_reject == "dead_letter" or asked:
+                        outcome.stopped_by = str(error)
         finally:
             context["ti"].xcom_push("report", {name: asdict(outcome) for name, outcome in report.items()})
             log.info("%s", "\n".join(_lines(report)))
         stopped = {name: outcome.stopped_by for name, outcome in report.items() if outcome.stopped_by}
         if stopped:
             reasons = "; ".join(f"{name}: {reason}" for name, reason in stopped.items())
-            raise EndpointUnavailableError(f"not everything could be sent again ({reasons}); what is left stays set aside")
+            raise EndpointUnavailableError(
+                f"not everything could be listed or sent again ({reasons}); what is left stays set aside"
+            )
+
+    @staticmethod
+    def _work(route: Route, outcome: Outcome, *, send: bool) -> None:
+        from auth0_webhooks.dead_letters import DeadLetterStore
+        from auth0_webhooks.sending import endpoint_of, payload_of, redaction_of
+
+        store = DeadLetterStore(route)
+        if send:
+            payload, redaction = payload_of(route), redaction_of(route)
+            letters = _redacted(store.letters(), redaction, redaction_mark(route.redact))
+            asyncio.run(_send(endpoint_of(route, payload), payload, store, letters, outcome, calls=route.concurrent_calls))
+        else:
+            for letter, _ in store.letters():
+                outcome.left += 1
+                _note(outcome, letter)
 
 
 def _redacted(

@@ -50,7 +50,8 @@ class DeliverOperator(RouteOperator):
         finally:
             self._settle(report, run)
             publish(context, run, report)
-        report.check()
+        ended = self._delivery and not self._delivery.figures.held and not self._delivery.figures.moved_by_hand
+        report.check(all_settled=bool(ended))
         _emit(context, run.route, report)
 
     def _deliver(self, context: Context, run: RunSettings, fetched: dict[str, Any], filtered: dict[str, Any]) -> None:
@@ -123,10 +124,12 @@ class DeliverOperator(RouteOperator):
         report.slowest_answer = round(figures.slowest_answer, 3)
         if run.window:
             return
-        report.checkpoint_after = _shown(progress.position)
+        place = self._delivery.stored
+        report.checkpoint_after = _shown(place) if place else None
         if report.stopped or done < report.selected:
-            report.lag_seconds = round(age(progress.position.date, time.time()), 1)
-        if progress.position.log_id:
+            # A place without an id tells no age: it is where the log begins, or where somebody wants to begin.
+            waits_since = place.date if place and place.log_id else report.first_event
+            report.lag_seconds = round(age(waits_since, time.time()), 1)
             report.warn_of_age(run.route.retention_days)
 
 

@@ -88,12 +88,13 @@ class Delivery:
         self.figures = Figures()
         self.progress = Progress(Checkpoint(start), by_time=by_time, most_outstanding=payload.most_outstanding)
         self._endpoint, self._keeper, self._dead_letters = endpoint, keeper, dead_letters
-        self._start, self._end, self._first = start, end, first
+        self._start, self._end, self._first, self._by_time = start, end, first, by_time
         self._payload, self._calls, self._fits = payload, concurrent_calls, payload.max_bytes
         self._saved: Checkpoint | None = None
         self._error: BaseException | None = None
         self._moved: CheckpointMovedError | SupersededError | None = None
         self._accepted_any = False
+        self._refused_at_first = 0
         self._refused_first: list[tuple[int, LogEvent, Answer, int]] = []
         self._not_before = 0.0
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -134,13 +135,15 @@ class Delivery:
                     found = moved.found
                 self._moved = None
                 self._stopped.clear()
+            # Nothing is left to do; but where the batches are gone, this run must not look as if it had done it.
+            await asyncio.to_thread(lambda: next(iter(batches()), None))
 
     def _adopt(self, found: Checkpoint | None) -> bool:
         """Take up the stored checkpoint, never guess one; False when that leaves nothing to do."""
         if found is None and self._first and self._saved is None:
             return True
         self._saved = found
-        if found is None or self.progress.before(found.position, self._start):
+        if found is None or self.progress.before(found.position, self._start) or self._is_another_time(found.position):
             self.figures.moved_by_hand = True
             return False
         if found.hold and found.hold.until > datetime.now(timezone.utc):
@@ -148,7 +151,17 @@ class Delivery:
             return False
         self.progress.adopt(found)
         self._refused_first.clear()  # they belong to the pass before
+        self._accepted_any = self._accepted_any or bool(found.acknowledged)
         return True
+
+    def _is_another_time(self, found: Position) -> bool:
+        """Whether a person set a bare time: which of the run's events lie before it cannot be told, so it is the next run's."""
+        return not self._by_time and found.log_id is None and found != self._start
+
+    @property
+    def stored(self) -> Position | None:
+        """The place that is stored, as far as this delivery knows."""
+        return self._saved.position if self._saved else None
 
     async def _deliver_all(self, session: aiohttp.ClientSession, batches: Callable[[], Iterable[Batch]]) -> None:
         self._ending, saver = False, asyncio.create_task(self._keep_saving())
@@ -269,6 +282,8 @@ class Delivery:
             )
             return None
         if hold := hold_of(answer, longer_than=RETRY_SECONDS):
+            if self.figures.held and self.figures.held.until > hold.until:
+                hold = self.figures.held
             self.figures.held = hold
             self._fail(EndpointHeldError(f"{what}; held until {iso(hold.until)}, as it asked: {self._keeper.on_hold}"))
             return None
@@ -299,9 +314,10 @@ class Delivery:
             return State.DEAD_LETTERED
         # Not set aside yet: as long as nothing was accepted it may be the endpoint that is wrong, not the event.
         self._refused_first.append((index, event, answer, tries))
-        if len(self._refused_first) >= REFUSED_AT_FIRST:
+        self._refused_at_first += 1
+        if self._refused_at_first >= REFUSED_AT_FIRST:
             before_it = f"{REFUSED_AT_FIRST - 1} before it"
-            self._fail(EndpointWrongError(f"{what}, like the {before_it}, and none was accepted; none of them is set aside"))
+            self._fail(EndpointWrongError(f"{what}, like the {before_it}, and none was accepted; they are not set aside"))
         return State.REFUSED
 
     async def _set_aside_first(self) -> None:

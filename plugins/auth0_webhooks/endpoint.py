@@ -205,7 +205,7 @@ class Endpoint:
             ) as response:
                 return Answer(
                     response.status,
-                    response.reason or "",
+                    (response.reason or "")[:100],
                     parse_retry_after(response.headers.get("Retry-After")),
                     await _first_characters(response),
                 )

@@ -67,6 +67,10 @@ class Progress:
         counted = self._all_states.setdefault(number, bytearray(len(batch.events)))
         self._events, self._states, self._end, self._batch = batch.events, bytearray(len(batch.events)), batch.end, number
         self._next = self._low = self._high = self._beyond = 0
+        if not self._by_time and self.position.log_id is not None:
+            # What the position has passed, because the filter leaves it out by now, takes up none of the room.
+            here = log_id_order(self.position.log_id)
+            self._remembered = {log_id for log_id in self._remembered if log_id_order(log_id) > here}
         for index, event in enumerate(batch.events):
             if event.log_id in self._remembered or not self.before(self.position, event.position):
                 self._remembered.discard(event.log_id)
