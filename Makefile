@@ -44,7 +44,8 @@ bench: $(READY)  ## Measure, print each target met or missed, write docs/benchma
 	@PYTHONPATH=plugins $(BIN)/python -m bench $(ONLY)
 
 test: $(READY)  ## Run every test, on real HTTP, a real Airflow and a real database
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -m "not live"
+	@$(BIN)/python -m pytest -m live  # apart, so that no Airflow runs beside the others
 
 test-fast: $(READY)  ## Run the tests that need no Airflow (seconds)
 	@$(BIN)/python -m pytest -m "not airflow and not live"
