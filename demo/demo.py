@@ -82,12 +82,15 @@ def _show(airflow: LocalAirflow, tenant: Tenant, receiver: Receiver, say: Any) -
         for name, value in post.headers.items():
             print(f"  {name}: {value}")
         print("\n" + "\n".join("  " + line for line in json.dumps(post.event, indent=2, ensure_ascii=False).splitlines()))
+    airflow.wait_until(
+        lambda: all(state in {"success", "failed"} for _, state in airflow.runs(DAG_ID)), "the clock's runs end", 120
+    )
     return _judge(tenant, receiver, airflow)
 
 
 def _progress(airflow: LocalAirflow, receiver: Receiver, run_id: str, say: Any) -> None:
     shown = ""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while (state := airflow.run_state(DAG_ID, run_id)) not in {"success", "failed"} and time.monotonic() < deadline:
         tasks = dict(airflow.rows("select task_id, state from task_instance where run_id = ? and state is not null", run_id))
         line = ", ".join(f"{task} {tasks[task]}" for task in ("fetch", "filter", "deliver") if task in tasks)

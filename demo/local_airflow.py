@@ -16,6 +16,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,11 @@ if TYPE_CHECKING:
 
 PROJECT = Path(__file__).resolve().parent.parent
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
-START_SECONDS = 180.0
+START_SECONDS = 120.0
+PATIENCE = 5.0
+"""How many times longer than a free machine a busy one may take for anything."""
+LOCKED_SECONDS = 120.0
+"""How long to try again what SQLite answers with "database is locked"."""
 
 
 class LocalAirflow:
@@ -56,7 +61,7 @@ class LocalAirflow:
             "AIRFLOW__CORE__PARALLELISM": "2",
             **_keys(home),
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{database}",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{database}?timeout=30",  # instead of 5 s
             "AIRFLOW__API__HOST": "127.0.0.1",
             "AIRFLOW__API__PORT": str(self.port),
             "AIRFLOW__API__BASE_URL": self.url,
@@ -136,27 +141,30 @@ class LocalAirflow:
 
     def rest(self, method: str, path: str, **body: Any) -> Any:
         """Call Airflow's public API as the UI does; needs the setting that makes everyone an admin."""
-        with urllib.request.urlopen(f"{self.url}/auth/token", timeout=30) as answer:
-            token = json.load(answer)["access_token"]
+        token = ask(urllib.request.Request(f"{self.url}/auth/token"))["access_token"]
         request = urllib.request.Request(
             f"{self.url}/api/v2{path}",
             json.dumps(body).encode() if body else None,
             {"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
             method=method,
         )
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return json.load(answer)
+        return ask(request)
 
     def cli(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run ``airflow ...``; a failure raises with what it printed."""
-        done = subprocess.run(
-            [sys.executable, "-m", "airflow", *arguments],
-            env=self.environment,
-            cwd=self.home,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        deadline = time.monotonic() + LOCKED_SECONDS
+        while True:
+            done = subprocess.run(
+                [sys.executable, "-m", "airflow", *arguments],
+                env=self.environment,
+                cwd=self.home,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            locked = done.returncode and "database is locked" in done.stdout + done.stderr
+            if not (check and locked and time.monotonic() < deadline):
+                break
         if check and done.returncode:
             raise RuntimeError(f"airflow {' '.join(arguments)} failed:\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
         return done
@@ -201,14 +209,14 @@ class LocalAirflow:
         return str(self.run_state(dag_id, run_id))
 
     def wait_until(self, condition: Any, what: str, seconds: float) -> None:
-        """Wait for a condition, no longer than ``seconds``; a component that ends meanwhile ends the waiting."""
-        deadline = time.monotonic() + seconds
+        """Wait for a condition, which a free machine needs at most ``seconds`` for; a component that ends ends the waiting."""
+        deadline = time.monotonic() + seconds * PATIENCE
         while not condition():
             for name, process in self._processes.items():
                 if process.poll() is not None and process.returncode not in {-9, -15}:
                     raise RuntimeError(f"airflow {name} ended by itself:\n{self._tail(name)}")
             if time.monotonic() > deadline:
-                raise TimeoutError(f"not within {seconds:.0f} s: {what}\n{self._tail('scheduler')}")
+                raise TimeoutError(f"not within {seconds * PATIENCE:.0f} s: {what}\n{self._tail('scheduler')}")
             time.sleep(0.2)
 
     def _tail(self, name: str) -> str:
@@ -237,6 +245,19 @@ def _keys(home: Path) -> dict[str, str]:
         path.write_text(json.dumps(made), encoding="utf-8")
     stored: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
     return stored
+
+
+def ask(request: urllib.request.Request) -> Any:
+    """What Airflow's API answers, as JSON; asked again while SQLite is locked, of which a 500 is all that is seen."""
+    deadline = time.monotonic() + LOCKED_SECONDS
+    while True:
+        try:
+            with urllib.request.urlopen(request, timeout=LOCKED_SECONDS) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            if error.code < 500 or time.monotonic() > deadline:
+                raise
+        time.sleep(0.5)
 
 
 def _free_port() -> int:

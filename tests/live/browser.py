@@ -8,11 +8,12 @@ import time
 from pathlib import Path
 
 from selenium import webdriver
-from selenium.common.exceptions import StaleElementReferenceException
+from selenium.common.exceptions import ElementClickInterceptedException, StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.wait import WebDriverWait
 
-from demo.local_airflow import PROJECT
+from demo.local_airflow import PATIENCE, PROJECT
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 CHROMEDRIVER = shutil.which("chromedriver")
@@ -44,7 +45,7 @@ class Browser:
 
     def find(self, xpath, seconds=30.0):
         """The first visible element, or an error that says which did not come."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + seconds * PATIENCE
         while True:
             try:
                 shown = [element for element in self.driver.find_elements(By.XPATH, xpath) if element.is_displayed()]
@@ -52,14 +53,19 @@ class Browser:
                 shown = []
             if shown:
                 return shown[0]
-            assert time.monotonic() < deadline, f"not shown within {seconds:.0f} s: {xpath}"
+            assert time.monotonic() < deadline, f"not shown within {seconds * PATIENCE:.0f} s: {xpath}"
             time.sleep(0.1)
 
     def click(self, xpath):
-        self.find(xpath)
+        # Again where the page is being drawn anew just then.
+        moved = (StaleElementReferenceException, ElementClickInterceptedException)
+        WebDriverWait(self.driver, 30 * PATIENCE, ignored_exceptions=moved).until(lambda _: self._click(xpath))
+
+    def _click(self, xpath):
         # Scrolled into the middle first: the page's own bars lie over its edges.
         self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", self.find(xpath))
         self.find(xpath).click()
+        return True
 
     def open_form(self, airflow, dag_id, kind):
         """The trigger form of a DAG; ``kind`` is "Single Run" or "Backfill"."""

@@ -8,6 +8,7 @@ import urllib.request
 
 from selenium.webdriver.common.keys import Keys
 
+from demo.local_airflow import ask
 from tests.live.browser import Browser
 
 ROUTES = {
@@ -47,8 +48,7 @@ class Stack:
         data = json.dumps(body).encode() if body else None
         headers["Content-Type"] = "application/json"
         request = urllib.request.Request(f"{self.airflow.url}{path}", data, headers, method=method)
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return json.load(answer)
+        return ask(request)
 
     def idle(self):
         running = "select 1 from dag_run where state in ('running', 'queued')"

@@ -201,7 +201,7 @@ def test_a_hold_is_lifted_and_the_next_run_delivers(page, stack):
 
 def test_moving_the_checkpoint_back_says_how_many_events_that_means_and_sends_them_again(page, stack):
     stack.receiver.behave = lambda _post: 200
-    back = datetime.now(timezone.utc).replace(microsecond=0) - timedelta(minutes=30)
+    back = datetime.now(timezone.utc).replace(microsecond=0) - timedelta(minutes=100)
     again = [moment for moment in times(stack.tenant, {"s", "f"}) if moment >= back.isoformat()[:19]]
     page.open("logins").press("Move the checkpoint …")
     page.enter("at", entered(back))

@@ -68,7 +68,9 @@ class Interrupted:
         self.airflow, self.tenant, self.receiver = stack
         self.run_id, self.since = run_id, len(self.tenant.log())
         self.tenant.add_many(count)
-        self.receiver.behave = lambda _post: ("slow", 0.01)
+        # Quick up to the middle, then so slowly that there is time for what is to happen.
+        began = len(self.receiver.posts)
+        self.receiver.behave = lambda _post: ("slow", 0.01 if len(self.receiver.posts) < began + 300 else 0.05)
         self.airflow.trigger(DAG_ID, run_id)
         self.wait_for_posts(300)
 
@@ -114,7 +116,7 @@ def test_a_worker_that_was_thought_dead_and_comes_back_does_no_harm(quiet):
         frozen.suspend()
     try:
         tries = "select try_number from task_instance where run_id = 'frozen' and task_id = 'deliver' and state = 'running'"
-        run.airflow.wait_until(lambda: run.airflow.rows(tries) == [(2,)], "another try runs", 120)
+        run.airflow.wait_until(lambda: run.airflow.rows(tries) == [(2,)], "another try runs", 180)
         run.wait_for_posts(200)
     finally:
         for frozen in (process, supervisor):
