@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Side by side, a file at a time; one process more than there are cores, since tests also wait. The longest files are in tests/runs.
+PYTEST = $(BIN)/python -m pytest -n $$($(BIN)/python -c 'import os; print((os.cpu_count() or 1) + 1)') --dist loadfile --no-loadscope-reorder
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
@@ -38,20 +40,20 @@ docs: $(READY)  ## Write docs/log-types.md from the table
 	@PYTHONPATH=plugins $(BIN)/python -m auth0_webhooks.log_types > docs/log-types.md
 
 guarantees: $(READY)  ## Run the fault matrix and write docs/guarantees.md from what it finds
-	@WRITE_DOCS=1 $(BIN)/python -m pytest -q tests/test_faults.py
+	@WRITE_DOCS=1 $(BIN)/python -m pytest -q tests/unit/test_guarantees.py
 
 bench: $(READY)  ## Measure, print each target met or missed, write docs/benchmarks.md (ONLY="delivery parsing" for some)
 	@PYTHONPATH=plugins $(BIN)/python -m bench $(ONLY)
 
 test: $(READY)  ## Run every test, on real HTTP, a real Airflow and a real database
-	@$(BIN)/python -m pytest -m "not live"
-	@$(BIN)/python -m pytest -m live  # apart, so that no Airflow runs beside the others
+	@$(PYTEST) tests/runs tests/unit
+	@$(BIN)/python -m pytest tests/live  # apart, so that no Airflow runs beside the others
 
-test-fast: $(READY)  ## Run the tests that need no Airflow (seconds)
-	@$(BIN)/python -m pytest -m "not airflow and not live"
+test-fast: $(READY)  ## Run the tests that need no Airflow (a minute)
+	@$(PYTEST) tests/unit
 
 compose-test: $(READY)  ## Try docker-compose.yaml: schema, and where an engine is present the stack with a killed worker (minutes)
-	@COMPOSE_TEST=1 $(BIN)/python -m pytest -v -rsfEP tests/test_compose.py tests/test_stack.py
+	@COMPOSE_TEST=1 $(BIN)/python -m pytest -v -rsfEP tests/unit/test_compose.py tests/unit/test_stack.py
 
 check: $(READY)  ## Lint and check the types
 	@$(BIN)/ruff format --check .

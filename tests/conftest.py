@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,10 +25,10 @@ os.environ.update(
     AIRFLOW__CORE__DAGS_FOLDER=f"{_home.name}/dags",
     AIRFLOW__CORE__PLUGINS_FOLDER=str(PROJECT / "plugins"),
     AIRFLOW__CORE__LOAD_EXAMPLES="False",
-    # test_postgres.py runs the tests of whole runs once more on another database.
+    # test_postgres.py runs tests of whole runs once more on another database.
     AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=os.environ.get("TEST_DATABASE_URL", f"sqlite:///{_home.name}/airflow.db"),
 )
-if "TEST_XCOM_FOLDER" in os.environ:  # test_xcom_files.py runs tests of whole runs once more with XCom in files
+if "TEST_XCOM_FOLDER" in os.environ:  # test_xcom_files.py runs some once more with XCom in files
     os.environ.update(
         AIRFLOW__CORE__XCOM_BACKEND="airflow.providers.common.io.xcom.backend.XComObjectStorageBackend",
         AIRFLOW__COMMON_IO__XCOM_OBJECTSTORAGE_PATH=f"file://{os.environ['TEST_XCOM_FOLDER']}",
@@ -66,11 +63,3 @@ def connections(tenant: Tenant, receiver: Receiver, monkeypatch: pytest.MonkeyPa
 def set_connection(monkeypatch: pytest.MonkeyPatch, conn_id: str, **fields: object) -> None:
     """Define a connection the way an operator does by environment."""
     monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps({"conn_type": "http", **fields}))
-
-
-@pytest.fixture(scope="session")
-def airflow_home() -> Path:
-    """A real Airflow database, made once a session, and a DAG folder whose routes file a test writes."""
-    shutil.copytree(PROJECT / "dags", Path(_home.name) / "dags", ignore=shutil.ignore_patterns("__pycache__", "*.yaml"))
-    subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=True, capture_output=True, timeout=900)
-    return Path(_home.name)

@@ -82,7 +82,7 @@ class DeliverOperator(RouteOperator):
             )
         self._dead_letters = DeadLetterStore(route) if route.on_reject == "dead_letter" else None
         delivery = self._delivery = Delivery(
-            endpoint_of(route, payload),
+            endpoint_of(route, payload, timeout=self.waits.answer),
             keeper,
             start=Position(*fetched["start"]),
             end=Position(*fetched["end"]),
@@ -91,6 +91,7 @@ class DeliverOperator(RouteOperator):
             payload=payload,
             concurrent_calls=route.concurrent_calls,
             dead_letters=self._dead_letters,
+            waits=self.waits,
         )
         if self._killed:
             delivery.stop(_KILLED)

@@ -23,6 +23,7 @@ from auth0_webhooks.keeper import CheckpointKeeper, CheckpointMovedError
 from auth0_webhooks.outcomes import SLOW_DOWN, TOO_LARGE, Answer, Outcome, hold_of, outcome_of
 from auth0_webhooks.payload import Payload
 from auth0_webhooks.progress import Progress, State
+from auth0_webhooks.waits import WAITS, Waits
 
 if TYPE_CHECKING:
     import aiohttp
@@ -32,14 +33,8 @@ if TYPE_CHECKING:
     from auth0_webhooks.events import LogEvent, Position
     from auth0_webhooks.payload import Message
 
-RETRY_SECONDS = 60.0
-"""How long one event is tried again within the task, from its first failure on."""
-FIRST_BACK_OFF = 0.5
-LONGEST_BACK_OFF = 15.0
 SAVE_SECONDS = 0.5
 """How often the checkpoint is saved at the latest; promised is a second."""
-KILL_GRACE = 3.0
-"""How long POSTs under way are awaited when Airflow ends the task; it kills the process after about 5 s."""
 REFUSED_AT_FIRST = 20
 """So many events of a run refused and none accepted: it is the endpoint, not the events."""
 
@@ -84,12 +79,14 @@ class Delivery:
         payload: Payload = Payload(),  # noqa: B008 - it cannot change
         concurrent_calls: int = 5,
         dead_letters: DeadLetters | None = None,
+        waits: Waits = WAITS,
     ) -> None:
         self.figures = Figures()
         self.progress = Progress(Checkpoint(start), by_time=by_time, most_outstanding=payload.most_outstanding)
         self._endpoint, self._keeper, self._dead_letters = endpoint, keeper, dead_letters
         self._start, self._end, self._first, self._by_time = start, end, first, by_time
         self._payload, self._calls, self._fits = payload, concurrent_calls, payload.max_bytes
+        self._waits = waits
         self._saved: Checkpoint | None = None
         self._error: BaseException | None = None
         self._moved: CheckpointMovedError | SupersededError | None = None
@@ -189,7 +186,7 @@ class Delivery:
         either: list[asyncio.Future[Any]] = [all_done, killed]
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if not all_done.done():
-            await asyncio.wait([all_done], timeout=KILL_GRACE)
+            await asyncio.wait([all_done], timeout=self._waits.kill_grace)
             all_done.cancel()
         killed.cancel()
         await asyncio.wait([all_done])
@@ -262,7 +259,7 @@ class Delivery:
             outcome = outcome_of(answer)
             if outcome in {Outcome.DELIVERED, Outcome.EVENT_REFUSED}:
                 return answer, tries
-            deadline = deadline or now + RETRY_SECONDS
+            deadline = deadline or now + self._waits.post_retries
             delay = self._delay(answer, outcome, message, tries, deadline - now)
             if delay is None:
                 return None, tries
@@ -281,18 +278,18 @@ class Delivery:
                 )
             )
             return None
-        if hold := hold_of(answer, longer_than=RETRY_SECONDS):
+        if hold := hold_of(answer, longer_than=self._waits.post_retries):
             if self.figures.held and self.figures.held.until > hold.until:
                 hold = self.figures.held
             self.figures.held = hold
             self._fail(EndpointHeldError(f"{what}; held until {iso(hold.until)}, as it asked: {self._keeper.on_hold}"))
             return None
-        back_off: float = min(FIRST_BACK_OFF * 2 ** (tries - 1), LONGEST_BACK_OFF)
+        back_off: float = min(self._waits.first_back_off * 2 ** (tries - 1), self._waits.longest_back_off)
         delay = max(answer.retry_after or 0.0, back_off * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
         if delay > left:
             self._fail(
                 EndpointUnavailableError(
-                    f"{what}, tried again for {RETRY_SECONDS:.0f} s; the next try goes on from there",
+                    f"{what}, tried again for {self._waits.post_retries:.0f} s; the next try goes on from there",
                     retry_after=answer.retry_after,
                 )
             )

@@ -22,12 +22,13 @@ from auth0_webhooks.addresses import NOT_PUBLIC, public_socket, warn_of_plain_ht
 from auth0_webhooks.errors import EndpointWrongError, SettingError
 from auth0_webhooks.outcomes import Answer, parse_retry_after
 from auth0_webhooks.signing import Signer
+from auth0_webhooks.waits import WAITS
 
 if TYPE_CHECKING:
     from auth0_webhooks.payload import Message
 
-TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=10)
-"""Of one POST, in seconds (Standard Webhooks advises 15 to 30)."""
+CONNECT_SECONDS = 10.0
+"""How long one POST waits for its connection."""
 
 # What the http provider's hooks read from a connection's extra themselves; every other key is a request header.
 _PROVIDER_KEYS = {"headers", "signing_secrets", "pseudonym_secret"}.union(
@@ -98,7 +99,11 @@ def base_url(connection: ConnectionLike, *, scheme: str = "https") -> str:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where events go. ``name`` is the part of the address that may be shown: paths and queries can hold secrets."""
+    """Where events go.
+
+    ``name`` is the part of the address that may be shown: paths and queries can hold secrets. ``timeout`` is how long a POST
+    waits for its answer, in seconds.
+    """
 
     url: str = field(repr=False)
     name: str
@@ -108,6 +113,7 @@ class Endpoint:
     proxy: str | None = field(repr=False, default=None)
     gzip: bool = False
     allow_private: bool = True
+    timeout: float = WAITS.answer
 
     @classmethod
     def from_connection(
@@ -117,12 +123,14 @@ class Endpoint:
         content_type: str = "application/json",
         gzip: bool = False,
         allow_private: bool = True,
+        timeout: float = WAITS.answer,
     ) -> Endpoint:
         """Read a connection of type ``http``.
 
         :param content_type: of what is sent; a ``Content-Type`` in the connection's extra counts more.
         :param gzip: compress what is sent.
         :param allow_private: connect to addresses that are not public, too.
+        :param timeout: how long a POST waits for its answer, in seconds.
         :raises SettingError: naming the connection, the field and how to set it.
         """
         url = base_url(connection)
@@ -169,6 +177,7 @@ class Endpoint:
             proxy=proxy,
             gzip=gzip,
             allow_private=allow_private,
+            timeout=timeout,
         )
 
     def session(self, concurrent_calls: int) -> aiohttp.ClientSession:
@@ -178,7 +187,7 @@ class Endpoint:
                 limit=concurrent_calls, ssl=self.tls, socket_factory=None if self.allow_private else public_socket
             ),
             headers=self.headers,
-            timeout=TIMEOUT,
+            timeout=aiohttp.ClientTimeout(total=self.timeout, sock_connect=CONNECT_SECONDS),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
 
@@ -213,7 +222,7 @@ class Endpoint:
             asks = error.status == 407
             return Answer(407 if asks else None, "the proxy asks for a login" if asks else f"the proxy answered {error.status}")
         except asyncio.TimeoutError:
-            return Answer(None, f"no answer within {TIMEOUT.total:.0f} s")
+            return Answer(None, f"no answer within {self.timeout:.0f} s")
         except aiohttp.ClientConnectorCertificateError:
             return Answer(None, "no answer: the endpoint's TLS certificate is not trusted")
         except (aiohttp.ClientError, OSError) as error:

@@ -38,7 +38,7 @@ class FetchOperator(RouteOperator):
         ti, run = context["ti"], self.run_settings(context)
         remove_leftovers(context)
         conn_id = run.route.auth0_conn_id
-        hook = TenantHook(conn_id, TokenVariable(conn_id), wait_for_limits=run.window is not None)
+        hook = TenantHook(conn_id, TokenVariable(conn_id), wait_for_limits=run.window is not None, waits=self.waits)
         notes: list[str] = []
         reading: Reading | WindowReading | None = None
         first = last = None

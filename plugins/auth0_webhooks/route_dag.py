@@ -18,22 +18,22 @@ from auth0_webhooks.handover import DELIVER, FETCH, FILTER, remove_batches
 from auth0_webhooks.log_types import LEVELS, log_types
 from auth0_webhooks.route import MAX_CONCURRENT_CALLS, Route
 from auth0_webhooks.route_operator import LONGEST_RETRY_DELAY, AnswerRetryPolicy
+from auth0_webhooks.waits import WAITS, Waits
 from auth0_webhooks.watch import LogWatch
 from auth0_webhooks.window import MAX_WINDOW_EVENTS
 
 RETRIES = 3
-RETRY_DELAY = timedelta(seconds=10)
-"""Before the first retry; doubled for each further one, up to ``LONGEST_RETRY_DELAY``."""
 
 _AS_ROUTE = "Leave empty for what the route says"
 
 
-def build_dag(route: Route, routes: Iterable[Route] = ()) -> DAG:
+def build_dag(route: Route, routes: Iterable[Route] = (), *, waits: Waits = WAITS) -> DAG:
     """One DAG for one route: fetch >> filter >> deliver.
 
     :param routes: all routes; those that watch the same tenant at the same pace share one watch.
+    :param waits: how long its runs wait for things.
     """
-    common: dict[str, Any] = {"route": route, "on_failure_callback": [remove_batches, note_failure]}
+    common: dict[str, Any] = {"route": route, "waits": waits, "on_failure_callback": [remove_batches, note_failure]}
     with DAG(
         dag_id=route.name,
         dag_display_name=route.name.replace("_", " ").capitalize(),
@@ -46,7 +46,7 @@ def build_dag(route: Route, routes: Iterable[Route] = ()) -> DAG:
         max_active_runs=1,
         default_args={
             "retries": RETRIES,
-            "retry_delay": RETRY_DELAY,
+            "retry_delay": timedelta(seconds=waits.task_retry),
             "retry_exponential_backoff": 2.0,
             "max_retry_delay": LONGEST_RETRY_DELAY,
             "retry_policy": AnswerRetryPolicy(),

@@ -12,6 +12,7 @@ from airflow.sdk.definitions.retry_policy import RetryDecision, RetryPolicy
 
 from auth0_webhooks.errors import SettingError, WebhookRouteError
 from auth0_webhooks.route import Route, check_run_settings, parse_types
+from auth0_webhooks.waits import WAITS, Waits
 from auth0_webhooks.window import Window, window_of
 
 if TYPE_CHECKING:
@@ -60,11 +61,11 @@ class RunSettings:
 
 
 class RouteOperator(BaseOperator):
-    """Holds the route."""
+    """Holds the route, and how long its runs wait for things."""
 
-    def __init__(self, *, route: Route, **kwargs: Any) -> None:
+    def __init__(self, *, route: Route, waits: Waits = WAITS, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.route = route
+        self.route, self.waits = route, waits
 
     def run_settings(self, context: Context) -> RunSettings:
         """What this run is to do.

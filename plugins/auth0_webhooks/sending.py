@@ -14,6 +14,7 @@ from auth0_webhooks.masking import masked
 from auth0_webhooks.payload import Payload
 from auth0_webhooks.redaction import MIN_KEY, Redaction
 from auth0_webhooks.route import Route
+from auth0_webhooks.waits import WAITS
 
 
 def payload_of(route: Route) -> Payload:
@@ -28,9 +29,10 @@ def payload_of(route: Route) -> Payload:
     return Payload(route.payload, route.max_events, route.max_bytes, Envelope(route.envelope, source))
 
 
-def endpoint_of(route: Route, payload: Payload) -> Endpoint:
+def endpoint_of(route: Route, payload: Payload, *, timeout: float = WAITS.answer) -> Endpoint:
     """The route's webhook.
 
+    :param timeout: how long a POST waits for its answer, in seconds.
     :raises SettingError: when its connection is missing or wrong.
     :raises AirflowUnavailableError: when it cannot be read.
     """
@@ -39,6 +41,7 @@ def endpoint_of(route: Route, payload: Payload) -> Endpoint:
         content_type=payload.content_type,
         gzip=route.gzip,
         allow_private=route.allow_private_addresses,
+        timeout=timeout,
     )
 
 

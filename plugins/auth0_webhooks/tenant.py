@@ -39,6 +39,7 @@ from auth0_webhooks.errors import (
 )
 from auth0_webhooks.events import LogEvent, Position, parse_page
 from auth0_webhooks.tenant_answers import asked_of, check_dates, check_order, in_words, next_from, rate_limit, rate_limit_wait
+from auth0_webhooks.waits import WAITS, Waits
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -53,8 +54,8 @@ TIMEOUT = (10.0, 30.0)
 TRIES = 4
 FEW_REQUESTS = 2
 """With so few requests left of the tenant's rate limit, the watch leaves them to the runs."""
-SHORT_WAIT = 10.0
-"""A rate limit that lifts within so many seconds is waited for; a longer one is the caller's to decide."""
+MOST_BACK_OFF = 16
+"""So many times the first back-off is the longest."""
 
 
 class TokenStore(Protocol):
@@ -77,7 +78,7 @@ class TenantHook(HttpHook):
     :param token_store: where the access token is kept between runs, so that polling does not fill the log it reads
         (each token request is a log event of its own).
     :param tries: how often a request is made that fails in a way that may pass soon.
-    :param wait_for_limits: wait for a rate limit to lift, however long; without it only for a short while.
+    :param wait_for_limits: wait for a rate limit to lift, however long; without it only for ``waits.tenant_limit``.
     """
 
     conn_name_attr = "auth0_conn_id"
@@ -91,9 +92,11 @@ class TenantHook(HttpHook):
         *,
         tries: int = TRIES,
         wait_for_limits: bool = False,
+        waits: Waits = WAITS,
     ) -> None:
         super().__init__(method="GET", http_conn_id=auth0_conn_id)
-        self._tries = tries
+        self._tries, self._waits = tries, waits
+        self._back_off = wait_random_exponential(multiplier=waits.tenant_back_off, max=MOST_BACK_OFF * waits.tenant_back_off)
         self._limit: tuple[int | None, float] = (None, 0.0)
         self.api_requests = 0
         self.token_requests = 0
@@ -239,12 +242,25 @@ class TenantHook(HttpHook):
             self.log.warning("%s; trying again", state.outcome and state.outcome.exception())
 
         soon = Retrying(
-            retry=retry_if_exception(_may_pass), stop=stop_after_attempt(self._tries), wait=_wait, before_sleep=say, reraise=True
+            retry=retry_if_exception(self._may_pass),
+            stop=stop_after_attempt(self._tries),
+            wait=self._wait,
+            before_sleep=say,
+            reraise=True,
         )
         if not self._wait_for_limits:
             return soon(once)
         limited = retry_if_exception_type(TenantRateLimitedError)
-        return Retrying(retry=limited, wait=_wait, before_sleep=say, reraise=True)(lambda: soon(once))
+        return Retrying(retry=limited, wait=self._wait, before_sleep=say, reraise=True)(lambda: soon(once))
+
+    def _may_pass(self, error: BaseException) -> bool:
+        if isinstance(error, TenantRateLimitedError):
+            return (error.retry_after or 0.0) <= self._waits.tenant_limit
+        return isinstance(error, TenantUnavailableError | TenantAnswerError)
+
+    def _wait(self, state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        return max(self._back_off(state), getattr(error, "retry_after", None) or 0.0)
 
     def _send_with_token(self, path: str, parameters: dict[str, str] | None = None) -> requests.Response:
         session = self._session = self._session or self.get_conn()
@@ -340,17 +356,3 @@ class TenantHook(HttpHook):
             words = ""
         words = str(words)[:200].replace(self._client["client_secret"], "***")
         return f"{response.status_code} {words or response.reason}".strip()
-
-
-def _may_pass(error: BaseException) -> bool:
-    if isinstance(error, TenantRateLimitedError):
-        return (error.retry_after or 0.0) <= SHORT_WAIT
-    return isinstance(error, TenantUnavailableError | TenantAnswerError)
-
-
-_back_off = wait_random_exponential(multiplier=0.5, max=8)
-
-
-def _wait(state: RetryCallState) -> float:
-    error = state.outcome.exception() if state.outcome else None
-    return max(_back_off(state), getattr(error, "retry_after", None) or 0.0)

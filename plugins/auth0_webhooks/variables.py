@@ -48,13 +48,22 @@ class CheckpointVariable:
 
     :param saved_by: which try of which run saves, for people who look at the Variable.
     :param start_from: the route's setting, kept beside the checkpoint so that a later change of it is noticed.
+    :param reread_seconds: how long what was looked up or saved counts as current.
     """
 
     on_hold = ON_LIVE_HOLD
 
-    def __init__(self, key: str, *, description: str, saved_by: str = "", start_from: str | None = None) -> None:
+    def __init__(
+        self,
+        key: str,
+        *,
+        description: str,
+        saved_by: str = "",
+        start_from: str | None = None,
+        reread_seconds: float = REREAD_SECONDS,
+    ) -> None:
         self._key, self._description, self._saved_by, self._start_from = key, description, saved_by, start_from
-        self._since = datetime.now(timezone.utc)
+        self._since, self._reread_seconds = datetime.now(timezone.utc), reread_seconds
         self._text: str | None = None
         self._attempted: str | None = None
         self._read_at = 0.0
@@ -83,7 +92,7 @@ class CheckpointVariable:
         :raises SupersededError: when that was a task that began later than this one.
         :raises AirflowUnavailableError: when it cannot be stored.
         """
-        if abs(time.time() - self._read_at) >= REREAD_SECONDS:
+        if abs(time.time() - self._read_at) >= self._reread_seconds:
             self._look_for_others()
         self._attempted = checkpoint.dump(saved_by=self._saved_by, saved_since=self._since, start_from=self._start_from)
         try:

@@ -120,6 +120,7 @@ class LogWatch(BaseEventTrigger):
     :param checkpoint: the Variable of the route's own checkpoint.
     :param log_level: with ``log_types``, ``exclude_types`` and ``where`` the route's filter.
     :param checkpoints: the checkpoint Variables of all routes that watch this tenant at this pace.
+    :param remind_seconds: how often a route that has not read what it wants is woken again.
     """
 
     def __init__(
@@ -134,6 +135,7 @@ class LogWatch(BaseEventTrigger):
         checkpoint: str,
         checkpoints: list[str],
         where: str | None = None,
+        remind_seconds: float = REMIND_SECONDS,
     ) -> None:
         super().__init__()
         self._kwargs: dict[str, Any] = {
@@ -146,6 +148,7 @@ class LogWatch(BaseEventTrigger):
             "checkpoint": checkpoint,
             "checkpoints": checkpoints,
             "where": where,
+            "remind_seconds": remind_seconds,
         }
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -202,7 +205,7 @@ class LogWatch(BaseEventTrigger):
                 if not await asyncio.to_thread(self._is_before, unread):
                     unread = None
                     continue
-            remind_at = time.monotonic() + REMIND_SECONDS
+            remind_at = time.monotonic() + kwargs["remind_seconds"]
             if await asyncio.to_thread(Health(kwargs["route"]).is_left_to_the_clock):
                 continue
             yield TriggerEvent({"route": kwargs["route"]})

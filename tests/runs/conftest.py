@@ -1,0 +1,40 @@
+"""A real Airflow database, and routes whose tasks run in this process."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import PROJECT
+from tests.support.runner import Runner
+
+
+@pytest.fixture(scope="session")
+def airflow_home():
+    """A real Airflow database, made once a session, and a DAG folder whose routes file a test writes."""
+    home = Path(os.environ["AIRFLOW_HOME"])
+    dags = shutil.copytree(PROJECT / "dags", home / "dags", ignore=shutil.ignore_patterns("__pycache__", "*.yaml"))
+    shutil.copy(PROJECT / "tests" / "support" / "dags" / "webhook_routes.py", dags)
+    subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=True, capture_output=True, timeout=900)
+    return home
+
+
+@pytest.fixture
+def route(airflow_home, request):
+    from airflow.models import Variable
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        session.query(Variable).delete()
+    return Runner(airflow_home, "r_" + request.node.name.removeprefix("test_").split("[")[0][:60])
+
+
+@pytest.fixture
+def logged(caplog, capsys):
+    """Everything that was logged or printed so far."""
+    return lambda: caplog.text + capsys.readouterr().out

@@ -1,0 +1,176 @@
+"""What runs tell others: assets, alarms, health, metrics."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from auth0_webhooks.checkpoint import iso
+from demo.receiver import Receiver
+from tests.conftest import set_connection
+from tests.support.runner import asset_events, hours_ago, spread, wanted
+
+pytestmark = [pytest.mark.airflow, pytest.mark.usefixtures("airflow_home", "connections")]
+
+
+def test_a_run_at_its_limit_asks_for_the_next_and_the_last_one_does_not(route, tenant, receiver):
+    route.settings = {"max_logs_per_run": 120}
+    spread(tenant, 300)
+    route.run()
+    route.run()
+    assert len(asset_events(route, f"{route.name}_new_events")) == 2
+    route.run()
+    route.run()
+    assert len(asset_events(route, f"{route.name}_new_events")) == 2
+    assert sorted(receiver.accepted) == wanted(tenant)
+
+
+def test_a_run_that_delivered_something_tells_other_dags_with_its_report(route, tenant, receiver):
+    spread(tenant, 30)
+    route.run()
+    route.run()
+    (extra,) = asset_events(route, f"{route.name}_delivered")
+    assert extra["delivered_now"] == len(wanted(tenant))
+    assert extra["run_id"].startswith("manual__")
+
+
+def test_what_an_earlier_try_delivered_is_told_to_other_dags_by_the_one_that_ends_well(route, tenant, receiver):
+    tenant.log_token_requests = False
+    ids = [tenant.add("s") for _ in range(4)]
+    stored = {"log_id": ids[0], "date": iso(datetime.now(timezone.utc)), "saved_as": ids[0], "acknowledged": ids[1:]}
+    route.set_checkpoint(json.dumps(stored))
+    assert route.run() == "success"
+    assert receiver.posts == []
+    ((extra),) = asset_events(route, f"{route.name}_delivered")
+    assert (extra["delivered_now"], extra["delivered_before"]) == (0, 3)
+
+
+@pytest.fixture
+def pager(receiver, monkeypatch):
+    """A webhook for alarms; gives what was told so far."""
+    with Receiver().running() as running:
+        set_connection(monkeypatch, "pager", host=f"{running.url}/alarm")
+        yield lambda: [(post.event["state"], post.event["text"]) for post in running.posts]
+
+
+def health(route):
+    from airflow.models import Variable
+
+    return Variable.get(f"{route.name}_health", default_var=None)
+
+
+def test_a_route_that_goes_bad_is_told_once_and_when_it_is_well_again(route, tenant, receiver, pager):
+    route.settings = {"alarm_conn_id": "pager"}
+    spread(tenant, 10)
+    receiver.behave = lambda _post: 401
+    for _ in range(3):
+        assert route.run() == "failed"
+    ((state, text),) = pager()
+    assert state == "bad"
+    assert text.startswith(f"{route.name} is bad: failed: the webhook at http://127.0.0.1:")
+    assert "401" in health(route)
+    receiver.behave = lambda _post: 200
+    route.run()
+    route.run()
+    assert [state for state, _ in pager()] == ["bad", "well"]
+    assert health(route) is None
+
+
+def test_a_hold_and_a_gap_and_a_long_wait_are_told(route, tenant, receiver, pager):
+    route.settings = {"alarm_conn_id": "pager", "max_logs_per_run": 10, "alarm_lag_seconds": 3600}
+    tenant.log_token_requests = False
+    old = datetime.now(timezone.utc) - timedelta(days=3)
+    tenant.add("s", when=old)
+    route.run()
+    tenant.expire(1)
+    for n in range(15):
+        tenant.add("s", when=old + timedelta(hours=1, seconds=n))
+    route.run()
+    assert [state for state, _ in pager()] == ["gap", "bad"]
+    assert "events have been waiting for" in pager()[1][1]
+    receiver.behave = lambda _post: 410
+    route.run()
+    route.run()
+    assert "held until" in json.loads(health(route))["problem"]
+    assert len(pager()) == 2
+
+
+def test_a_gap_that_no_run_gets_over_is_told_once(route, tenant, receiver, pager):
+    route.settings = {"alarm_conn_id": "pager"}
+    tenant.log_token_requests = False
+    old = datetime.now(timezone.utc) - timedelta(days=3)
+    tenant.add("s", when=old)
+    route.run()
+    tenant.expire(1)
+    tenant.add("s", when=old + timedelta(hours=1))
+    receiver.behave = lambda _post: 401
+    for _ in range(3):
+        assert route.run() == "failed"
+    assert [state for state, _ in pager()] == ["gap", "bad"]
+    receiver.behave = lambda _post: 200
+    assert route.run() == "success"
+    assert [state for state, _ in pager()] == ["gap", "bad", "well"]
+
+
+def test_an_alarm_that_cannot_be_sent_is_sent_by_the_next_run_and_hurts_nobody(route, tenant, receiver, monkeypatch):
+    route.settings = {"alarm_conn_id": "pager"}
+    spread(tenant, 10)
+    receiver.behave = lambda _post: 401
+    set_connection(monkeypatch, "pager", host="http://127.0.0.1:9")
+    assert route.run() == "failed"
+    with Receiver().running() as running:
+        set_connection(monkeypatch, "pager", host=running.url)
+        receiver.behave = lambda _post: 200
+        route.run()
+        assert [post.event["state"] for post in running.posts] == ["bad", "well"]
+
+
+def test_a_replay_or_a_dry_run_that_fails_says_nothing_about_the_route(route, tenant, receiver):
+    spread(tenant, 10)
+    receiver.behave = lambda _post: 401
+    assert route.run(since=hours_ago(7), until=hours_ago(0.1)) == "failed"
+    assert "401" in route.report["outcome"]
+    assert route.run(since="the day before") == "failed"
+    assert health(route) is None
+
+
+def test_the_metrics_go_through_airflows_own_stats(route, tenant, receiver, monkeypatch):
+    from airflow.sdk.observability import stats
+
+    sent = []
+    monkeypatch.setattr(stats, "incr", lambda name, count=1, **more: sent.append((name, count, more["tags"])))
+    monkeypatch.setattr(stats, "gauge", lambda name, value, **more: sent.append((name, value, more["tags"])))
+    route.settings = {"retention_days": 5}
+    spread(tenant, 10)
+    route.run()
+    tags = {"route": route.name}
+    delivered = len(wanted(tenant))
+    assert sent == [
+        ("auth0_webhooks.delivered", delivered, tags),
+        ("auth0_webhooks.lag_seconds", 0.0, tags),
+        ("auth0_webhooks.seconds_to_retention_loss", 5 * 86_400.0, tags),
+    ]
+    sent.clear()
+    tenant.add("s")
+    receiver.behave = lambda _post: 401
+    route.run()
+    assert ("auth0_webhooks.failed_runs", 1, tags) in sent
+    assert "auth0_webhooks.lag_seconds" in [name for name, *_ in sent]
+    sent.clear()
+    route.set_checkpoint("nonsense")
+    assert route.run() == "failed"
+    assert sent == [("auth0_webhooks.failed_runs", 1, tags)]
+
+
+def test_a_run_that_only_finds_events_waiting_for_long_is_no_failed_run(route, tenant, receiver, monkeypatch):
+    from airflow.sdk.observability import stats
+
+    sent = []
+    monkeypatch.setattr(stats, "incr", lambda name, *_, **__: sent.append(name))
+    route.settings = {"max_logs_per_run": 10, "alarm_lag_seconds": 60}
+    spread(tenant, 30)
+    assert route.run() == "success"
+    assert "events have been waiting for" in health(route)
+    assert "auth0_webhooks.failed_runs" not in sent

@@ -1,0 +1,129 @@
+"""Whole runs of routes that send in another form, on a real Airflow database, tenant and webhook over real HTTP."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from auth0_webhooks import redaction
+from tests.conftest import set_connection
+from tests.support.runner import wanted
+
+pytestmark = [pytest.mark.airflow, pytest.mark.usefixtures("airflow_home", "connections")]
+
+KEY = "a-long-key-of-the-webhook-for-its-pseudonyms"
+
+
+def test_a_route_sends_compressed_batches_of_cloud_events_without_user_data(route, tenant, receiver, monkeypatch):
+    set_connection(monkeypatch, "webhook_default", host=receiver.url, extra=json.dumps({"pseudonym_secret": KEY}))
+    route.settings = {"payload": "array", "gzip": True, "envelope": "cloudevents", "redact": {"user_data": "pseudonym"}}
+    tenant.add_many(300)
+    assert route.run() == "success"
+    assert receiver.problems == []
+    assert sorted(receiver.accepted) == wanted(tenant)
+    report = route.report
+    assert (report["delivered_now"], report["posts"]) == (len(wanted(tenant)), len(receiver.posts))
+    assert len(receiver.posts) <= len(wanted(tenant)) // 100 + 1
+    assert {item["source"] for post in receiver.posts for item in json.loads(post.body)} == {tenant.url}
+    sent = "".join(post.body for post in receiver.posts)
+    assert "pseudonym_secret" not in str([post.headers for post in receiver.posts])
+    for _, _, text in tenant.log():
+        event = json.loads(text)
+        for key in ("user_id", "user_name", "ip", "user_agent"):
+            assert key not in event or event[key] not in sent
+    assert all(event["user_name"].startswith("psn_") for post in receiver.posts for event in post.events if "user_name" in event)
+
+
+def test_dead_letters_are_redacted_and_are_sent_again_in_the_form_of_the_route(route, tenant, receiver, tmp_path, monkeypatch):
+    monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "LocalExecutor")
+    letters = tmp_path / "letters"
+    route.settings = {
+        "payload": "lines",
+        "redact": {"user_name": "mask"},
+        "on_reject": "dead_letter",
+        "dead_letter_path": str(letters),
+    }
+    tenant.add_many(150)
+    bad = {log_id for log_id, kind, _ in tenant.log() if kind == "fp"}
+    receiver.behave = lambda post: 422 if bad & set(post.log_ids) else 200
+    assert route.run() == "success"
+    assert route.report["dead_lettered"] == len(bad) > 0
+    assert set(receiver.accepted) == set(wanted(tenant)) - bad
+    files = [file.read_text(encoding="utf-8") for file in Path(letters / route.name).iterdir()]
+    assert len(files) == len(bad)
+    assert not any("@example.com" in file for file in files)
+
+    # One that was set aside before the route redacted anything is redacted when it is sent again.
+    head, _, body = files[0].partition("\n")
+    old = {**json.loads(head), "redaction": ""}
+    event = {**json.loads(body), "user_name": "ada@example.com"}
+    (letters / route.name / f"{old['log_id']}.letter").write_text(f"{json.dumps(old)}\n{json.dumps(event)}", encoding="utf-8")
+
+    receiver.behave = lambda _post: 200
+    state, report = route.run_dead_letters(send=True)
+    assert (state, report[route.name]["sent"]) == ("success", len(bad))
+    again = receiver.posts[-len(bad) :]
+    assert {post.headers["Content-Type"] for post in again} == {"application/x-ndjson"}
+    assert not any("@example.com" in post.body for post in receiver.posts)
+    assert sorted(receiver.accepted) == wanted(tenant)
+    assert receiver.problems == []
+
+
+def test_batches_that_were_redacted_by_other_rules_are_not_sent(route, tenant, receiver, monkeypatch, logged):
+    tenant.add_many(10)
+    marks = iter(["of the rules when filter ran", "of the rules when deliver is tried again"])
+    monkeypatch.setattr(redaction, "redaction_mark", lambda _rules: next(marks))
+    assert route.run() == "failed"
+    assert receiver.posts == []
+    assert "key 'redact' has changed since this run's filter" in logged()
+
+
+def test_a_dry_run_shows_an_event_in_the_form_in_which_it_would_be_sent(route, tenant, receiver, monkeypatch):
+    set_connection(monkeypatch, "webhook_default", host=receiver.url, extra=json.dumps({"pseudonym_secret": KEY}))
+    route.settings = {
+        "payload": "array",
+        "envelope": "standard",
+        "redact": {"user_id": "pseudonym", "ip": "drop"},
+        "log_types": ["fp"],
+    }
+    tenant.add("fp")
+    assert route.run(dry_run=True) == "success"
+    (shown,) = json.loads(route.report["sample"])
+    assert (shown["type"], list(shown)) == ("auth0.log.fp", ["type", "timestamp", "data"])
+    assert shown["data"]["user_id"].startswith("psn_")
+    assert "ip" not in shown["data"]
+    assert shown["data"]["user_name"] == "***"
+    assert receiver.posts == []
+
+
+def test_pseudonyms_without_a_key_fail_at_once_and_say_where_to_put_it(route, tenant, receiver, logged):
+    route.settings = {"redact": {"user_data": "pseudonym"}}
+    tenant.add_many(5)
+    assert route.run() == "failed"
+    assert receiver.posts == []
+    assert "pseudonyms need a 'pseudonym_secret' in the extra of connection 'webhook_default'" in logged()
+
+
+def test_a_dry_run_shows_what_an_expression_would_pick_and_a_run_sends_just_that(route, tenant, receiver):
+    where = "in_network(ip, '203.0.113.0/25') && contains(['Shop', 'Back office'], client_name)"
+    tenant.log_token_requests = False
+    tenant.add_many(300)
+    texts = [json.loads(text) for log_id, _, text in tenant.log() if log_id in set(wanted(tenant))]
+    fitting = sorted(
+        event["log_id"]
+        for event in texts
+        if int(event.get("ip", "0.0.0.255").split(".")[3]) < 128 and event.get("client_name") in {"Shop", "Back office"}
+    )
+    assert 0 < len(fitting) < len(texts)
+    assert route.run(dry_run=True, where=where) == "success"
+    assert route.report["not_reached"] == route.report["selected"] == len(fitting)
+    assert route.report["not_matching"] == len(texts) - len(fitting)
+    route.settings = {"where": where, "include_types": ["auth"], "log_types": ["brand_new_type"]}
+    assert route.run() == "success"
+    types = {log_id: kind for log_id, kind, _ in tenant.log()}
+    assert 0 < len(receiver.accepted) < len(fitting)
+    assert set(receiver.accepted) <= set(fitting)
+    assert "fp" in {types[log_id] for log_id in receiver.accepted}
+    assert "limit_wc" not in {types[log_id] for log_id in receiver.accepted}

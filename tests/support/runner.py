@@ -1,0 +1,107 @@
+"""Runs a route's tasks in this process on a real Airflow database, and looks at what Airflow stored."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta, timezone
+
+import yaml
+from airflow.dag_processing.dagbag import DagBag
+from sqlalchemy import text
+
+from auth0_webhooks.checkpoint import iso, parse_checkpoint
+
+
+class Runner:
+    """Runs a route's DAG and looks at what Airflow stored."""
+
+    def __init__(self, home, name):
+        self.home, self.name = home, name
+        self.settings = {}
+        self.waits = {"task_retry": 0.1, "post_retries": 0.3, "first_back_off": 0.02, "tenant_back_off": 0.01}
+
+    def run(self, *, logical_date=None, **conf):
+        folder = self.home / "dags"
+        (folder / "webhook_routes.yaml").write_text(yaml.safe_dump({"routes": {self.name: self.settings}}), encoding="utf-8")
+        (folder / "waits.json").write_text(json.dumps(self.waits), encoding="utf-8")
+        bag = DagBag(dag_folder=str(folder), bundle_path=folder)
+        assert bag.import_errors == {}
+        self.last = bag.dags[self.name].test(logical_date=logical_date, run_conf=conf or None)
+        return str(self.last.state)
+
+    def run_dead_letters(self, **conf):
+        """Run the DAG of the dead letters; returns its state and its report."""
+        folder = self.home / "dags"
+        dag = DagBag(dag_folder=str(folder), bundle_path=folder).dags["auth0_webhook_dead_letters"]
+        run = dag.test(logical_date=None, run_conf=conf)
+        ((report,),) = self.rows("select value from xcom where run_id = :run and key = 'report'", run=run.run_id)
+        return str(run.state), unpacked(report)
+
+    def rows(self, query, **values):
+        from airflow.utils.session import create_session
+
+        with create_session() as session:
+            return [tuple(row) for row in session.execute(text(query), values)]
+
+    def xcoms(self):
+        query = "select task_id, key, value from xcom where dag_id = :dag and run_id = :run"
+        return {(task, key): value for task, key, value in self.rows(query, dag=self.name, run=self.last.run_id)}
+
+    @property
+    def report(self):
+        return unpacked(self.xcoms()["deliver", "report"])
+
+    @property
+    def states(self):
+        return dict(
+            self.rows(
+                "select task_id, state from task_instance where run_id = :run and dag_id = :dag",
+                run=self.last.run_id,
+                dag=self.name,
+            )
+        )
+
+    @property
+    def stored_checkpoint(self):
+        from airflow.models import Variable
+
+        return Variable.get(f"{self.name}_checkpoint", default_var=None)
+
+    @property
+    def checkpoint(self):
+        return self.stored_checkpoint and parse_checkpoint(self.stored_checkpoint, key="k")
+
+    def set_checkpoint(self, value):
+        from airflow.models import Variable
+
+        Variable.set(f"{self.name}_checkpoint", value)
+
+
+def unpacked(value):
+    """An XCom's value: SQLite gives its JSON as text, PostgreSQL as what it means."""
+    return json.loads(value) if isinstance(value, str) else value
+
+
+def wanted(tenant, excluded=("sapi", "fapi")):
+    return [log_id for log_id, kind, _ in tenant.log() if kind not in excluded]
+
+
+def spread(tenant, count=300, hours=6):
+    """Events over the last hours, none of a token request among them."""
+    tenant.log_token_requests = False
+    return tenant.add_many(count, spread=hours * 3600.0)
+
+
+def hours_ago(hours):
+    return iso(datetime.now(timezone.utc) - timedelta(hours=hours))
+
+
+def in_window(tenant, since, until, excluded=("sapi", "fapi")):
+    dated = ((json.loads(text)["date"], log_id, kind) for log_id, kind, text in tenant.log())
+    return [log_id for date, log_id, kind in dated if since <= date < until and kind not in excluded]
+
+
+def asset_events(route, name):
+    """The extras of an asset's events, the oldest first."""
+    query = "select e.extra from asset_event e join asset a on a.id = e.asset_id where a.name = :name order by e.id"
+    return [unpacked(extra) for (extra,) in route.rows(query, name=name)]

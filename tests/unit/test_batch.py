@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from auth0_webhooks import batch as batch_module
+from auth0_webhooks.batch import Batch, batches, pack, unpack
+from auth0_webhooks.errors import BatchMissingError
+from auth0_webhooks.events import LogEvent, Position
+from tests.support.factory import START, events
+
+anything = st.text(alphabet=st.characters(codec=None))
+
+
+@given(st.lists(st.tuples(st.text("0123456789", min_size=1), anything, anything, anything), max_size=4))
+def test_a_batch_comes_back_as_it_was_packed(rows):
+    made = [LogEvent(*row, START) for row in rows]
+    batch = Batch(START, Position("9", "d", seen=True), made)
+    packed = pack(batch)
+    assert packed.isascii()
+    assert unpack(packed, name="x") == batch
+
+
+@given(st.lists(st.integers(0, 3_000_000), max_size=30), st.integers(1, 7))
+def test_batches_hold_every_event_once_in_order_and_keep_to_both_limits(sizes, most):
+    made, previous = [], START
+    for number, size in enumerate(sizes):
+        made.append(LogEvent(str(number + 1), "d", "s", "x" * size, previous))
+        previous = made[-1].position
+    original = batch_module.MAX_EVENTS
+    batch_module.MAX_EVENTS = most
+    try:
+        cut = list(batches(made))
+    finally:
+        batch_module.MAX_EVENTS = original
+    assert [event for batch in cut for event in batch.events] == made
+    assert all(len(batch.events) <= most for batch in cut)
+    assert all(len(batch.events) == 1 or sum(len(e.body) for e in batch.events) <= batch_module.MAX_CHARACTERS for batch in cut)
+    assert [batch.start for batch in cut] == [batch.events[0].previous for batch in cut]
+    assert [batch.end for batch in cut] == [batch.events[-1].position for batch in cut]
+
+
+@pytest.mark.parametrize("packed", [None, "file:///xcom/batch_00000", "", 5, {"a": 1}, "aGVsbG8="])
+def test_what_is_no_batch_is_reported_as_missing(packed):
+    with pytest.raises(BatchMissingError, match="batch_00007 is no longer in XCom"):
+        unpack(packed, name="batch_00007")
+
+
+def test_a_batch_is_a_fraction_of_its_events():
+    import json
+
+    from demo.tenant import make_event
+
+    made = [e._replace(body=json.dumps(make_event(e.log_id, e.date, "s", n))) for n, e in enumerate(events(2000))]
+    assert len(pack(Batch(START, made[-1].position, made))) < sum(len(event.body) for event in made) / 5

@@ -1,0 +1,178 @@
+"""docker-compose.yaml and what goes with it, looked at without an engine; test_stack.py tries it with one."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import stat
+import subprocess
+import sys
+
+import pytest
+import yaml
+from cryptography.fernet import Fernet
+
+from stack import write_env
+from tests.conftest import PROJECT
+
+FILE = PROJECT / "docker-compose.yaml"
+TEXT = FILE.read_text(encoding="utf-8")
+SERVICES = yaml.safe_load(TEXT)["services"]
+AIRFLOW = {"api-server", "scheduler", "dag-processor", "triggerer", "worker"}
+ONCE = {"init", "demo"}
+"""The services that do their work and end."""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with the stack's files and a fresh .env."""
+    for name in ("docker-compose.yaml", ".env.example"):
+        shutil.copy(PROJECT / name, tmp_path)
+    assert write_env.main(tmp_path) == 0
+    return tmp_path
+
+
+def settings(path):
+    """The settings of an env file, as far as they are not commented out."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+
+
+def test_the_file_follows_the_compose_specification():
+    check = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(FILE)]
+    done = subprocess.run(check, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def config(folder, *arguments):
+    if (
+        not shutil.which("docker")
+        or subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode
+    ):
+        pytest.skip("docker compose is not installed")
+    command = ["docker", "compose", "--project-directory", str(folder), "-f", str(folder / "docker-compose.yaml"), "config"]
+    return subprocess.run([*command, *arguments], capture_output=True, text=True, check=False, cwd=folder)
+
+
+def test_docker_compose_accepts_the_file_with_a_fresh_env(folder):
+    done = config(folder, "-q")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("key", sorted(write_env.FRESH))
+def test_a_missing_key_stops_docker_compose_with_a_message_that_names_it(folder, key):
+    path = folder / ".env"
+    path.write_text(re.sub(rf"(?m)^{key}=.*$", f"{key}=", path.read_text(encoding="utf-8")), encoding="utf-8")
+    done = config(folder, "-q")
+    assert done.returncode != 0
+    assert key in done.stderr
+    assert "make env" in done.stderr
+
+
+def test_every_variable_of_the_file_is_explained_in_the_example():
+    example = (PROJECT / ".env.example").read_text(encoding="utf-8").splitlines()
+    for name in set(re.findall(r"(?<!\$)\$\{([A-Z_]+)", TEXT)):
+        (at,) = [number for number, line in enumerate(example) if line.startswith(f"{name}=")]
+        above = [line for line in example[:at] if not line or line.startswith("#")]
+        assert above[-1].startswith("# ") or example[at - 1].startswith("ADMIN_USER="), f"{name} has no comment"
+
+
+def test_every_setting_of_the_example_is_used_by_the_file():
+    assert settings(PROJECT / ".env.example").keys() == set(re.findall(r"(?<!\$)\$\{([A-Z_]+)", TEXT))
+
+
+def test_make_env_fills_in_every_key_and_lets_nobody_else_read_them(folder):
+    path = folder / ".env"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    written = settings(path)
+    assert {key for key, value in written.items() if not value} == {"EXTRA_REQUIREMENTS"}
+    Fernet(written["FERNET_KEY"])
+    assert re.fullmatch(r"[A-Za-z0-9_-]{32,}", written["POSTGRES_PASSWORD"])
+    assert (written["ADMIN_USER"], written["ADMIN_PASSWORD"]) != ("admin", "admin")
+    assert len(written["ADMIN_PASSWORD"]) >= 16
+
+
+def test_make_env_makes_other_keys_each_time(folder, tmp_path_factory):
+    other = tmp_path_factory.mktemp("other")
+    shutil.copy(PROJECT / ".env.example", other)
+    write_env.main(other)
+    first, second = settings(folder / ".env"), settings(other / ".env")
+    assert all(first[key] != second[key] for key in write_env.FRESH)
+
+
+def test_make_env_never_overwrites_an_env(folder, capsys):
+    before = (folder / ".env").read_bytes()
+    assert write_env.main(folder) == 1
+    assert (folder / ".env").read_bytes() == before
+    assert "left as it is" in capsys.readouterr().err
+
+
+def test_env_can_be_written_without_the_project_being_set_up(tmp_path):
+    """``make env`` comes before everything else: Python's standard library must do."""
+    shutil.copy(PROJECT / ".env.example", tmp_path)
+    script = [sys.executable, "-I", "-S", str(PROJECT / "stack" / "write_env.py"), str(tmp_path)]
+    assert subprocess.run(script, capture_output=True, check=False).returncode == 0
+    assert (tmp_path / ".env").exists()
+
+
+def test_no_key_has_a_value_of_its_own_in_the_file():
+    for key in write_env.FRESH:
+        assert f"${{{key}:-" not in TEXT, f"{key} has a default"
+        assert f"${{{key}:?" in TEXT, f"{key} may be missing"
+
+
+def test_only_the_api_server_has_a_port_and_only_on_this_machine():
+    assert {name for name, service in SERVICES.items() if service.get("ports")} == {"api-server"}
+    assert SERVICES["api-server"]["ports"] == ["127.0.0.1:${AIRFLOW_PORT:-8080}:8080"]
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES.keys() - ONCE))
+def test_every_lasting_service_has_a_health_check_and_comes_back_by_itself(name):
+    assert SERVICES[name]["healthcheck"]["test"]
+    assert SERVICES[name]["restart"] == "unless-stopped"
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_every_service_has_a_memory_limit_and_bounded_output(name):
+    assert SERVICES[name]["mem_limit"]
+    assert SERVICES[name]["logging"]["options"].keys() == {"max-size", "max-file"}
+
+
+@pytest.mark.parametrize("name", sorted(AIRFLOW))
+def test_every_part_of_airflow_has_the_same_settings_and_waits_for_the_database(name):
+    init, service = SERVICES["init"], SERVICES[name]
+    own = {"ADMIN_USER", "ADMIN_PASSWORD", "DUMB_INIT_SETSID"}
+    assert {k: v for k, v in init["environment"].items() if k not in own} == {
+        k: v for k, v in service["environment"].items() if k not in own
+    }
+    assert service["depends_on"]["init"] == {"condition": "service_completed_successfully"}
+    assert service["volumes"] == init["volumes"]
+
+
+def test_workers_can_be_scaled():
+    """A fixed name would allow one only."""
+    assert not {"container_name", "hostname"} & SERVICES["worker"].keys()
+
+
+def test_what_docker_must_keep_lies_in_named_volumes():
+    kept = {volume.split(":")[0] for service in SERVICES.values() for volume in service.get("volumes", [])}
+    assert kept - {"./dags"} == yaml.safe_load(TEXT)["volumes"].keys()
+
+
+def test_the_demo_is_started_only_when_asked_for_and_gets_no_keys():
+    assert {name for name, service in SERVICES.items() if service.get("profiles") == ["demo"]} == {"tenant", "receiver", "demo"}
+    for name in ("tenant", "receiver"):
+        assert not SERVICES[name]["env_file"]
+        assert not SERVICES[name]["environment"]
+
+
+def test_the_image_holds_what_the_dags_import_and_no_keys():
+    dockerfile = (PROJECT / "Dockerfile").read_text(encoding="utf-8")
+    ignored = (PROJECT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    airflow = re.search(r"^apache-airflow==(\S+)$", (PROJECT / "requirements.txt").read_text(encoding="utf-8"), re.MULTILINE)
+    assert airflow
+    assert f"FROM apache/airflow:{airflow[1]}\n" in dockerfile
+    assert ignored[1] == "*"
+    assert {line[1:] for line in ignored if line.startswith("!")} == {
+        "requirements.txt", "constraints.txt", "pyproject.toml", "README.md", "plugins", "dags", "demo",
+    }  # fmt: skip

@@ -1,0 +1,182 @@
+"""Delivery against a model of a webhook, driven by hypothesis: random faults, crashes and rewinds, in any order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from auth0_webhooks.checkpoint import MAX_ACKNOWLEDGED, Checkpoint, before
+from auth0_webhooks.delivery import Delivery
+from auth0_webhooks.errors import AirflowUnavailableError, WebhookRouteError
+from auth0_webhooks.events import LogEvent
+from auth0_webhooks.outcomes import Answer
+from auth0_webhooks.payload import MOST_EVENTS, Payload
+from auth0_webhooks.waits import Waits
+from tests.support.factory import START, Keeper, events, one_batch
+
+ANSWERS = [None, 200, 204, 302, 400, 401, 408, 410, 413, 422, 429, 500, 503]
+PAYLOADS = [Payload(), Payload("array", max_events=7), Payload("lines"), Payload("array", max_bytes=1_000)]
+CALLS = st.sampled_from([1, 5, 20])
+
+
+class ModelEndpoint:
+    """A webhook that answers as told and remembers what it accepted."""
+
+    name = "model"
+
+    def __init__(self):
+        self.accepted: list[str] = []
+        self.started: list[str] = []
+        self.faults: dict[int, int | None] = {}
+        self.kill_at = -1
+        self.dead = False
+        self.posts = 0
+        self.chance = random.Random(1)
+
+    @contextlib.asynccontextmanager
+    async def session(self, _calls):
+        yield None
+
+    async def post(self, _session, message):
+        if self.dead:
+            return Answer(None, "the process is gone")
+        self.posts += 1
+        number = self.posts
+        self.started.extend(message.log_ids)
+        for _ in range(self.chance.randrange(3)):
+            await asyncio.sleep(0)
+        if self.dead:
+            return Answer(None, "the process is gone")
+        status = self.faults.get(number, 200)
+        if status is not None and 200 <= status < 300:
+            self.accepted.extend(message.log_ids)
+        if number == self.kill_at:
+            self.dead = True  # nothing that the process does from here on has an effect
+        return Answer(status, "model")
+
+
+class MortalKeeper(Keeper):
+    """A keeper whose saves may fail, and that a dead process cannot reach."""
+
+    def __init__(self, endpoint):
+        super().__init__()
+        self.endpoint, self.fail_at, self.saves = endpoint, -1, 0
+
+    def save(self, checkpoint):
+        if self.endpoint.dead:
+            raise AirflowUnavailableError("the process is gone")
+        self.saves += 1
+        if self.saves == self.fail_at:
+            raise AirflowUnavailableError("database is locked")
+        super().save(checkpoint)
+
+
+class DeliveryMachine(RuleBasedStateMachine):
+    """What may happen to a route, and what must hold all the same."""
+
+    def __init__(self):
+        super().__init__()
+        self.endpoint = ModelEndpoint()
+        self.keeper = MortalKeeper(self.endpoint)
+        self.log: list[LogEvent] = []
+        self.allowed_repeats = 0
+
+    def teardown(self):
+        self.run(calls=5)
+        assert set(self.endpoint.accepted) == {event.log_id for event in self.log}, "an event is lost"
+
+    def run(self, calls, size=1000, payload=PAYLOADS[0]):
+        """One run, as fetch and filter would hand it on."""
+        stored = self.keeper.load()
+        if stored and stored.hold:
+            stored = self.keeper.stored = Checkpoint(stored.position, stored.acknowledged)
+        start = stored.position if stored else START
+        unread = [event for event in self.log if before(start, event.position)]
+        if unread:
+            self.deliver(unread, stored, start, calls, size, payload)
+        self.endpoint.faults, self.endpoint.kill_at, self.endpoint.dead = {}, -1, False
+        self.keeper.fail_at = -1
+
+    def deliver(self, unread, stored, start, calls, size, payload):
+        delivery = Delivery(
+            self.endpoint,
+            self.keeper,
+            start=start,
+            end=unread[-1].position,
+            first=stored is None,
+            payload=payload,
+            concurrent_calls=calls,
+            waits=Waits(post_retries=0.02, first_back_off=0.001),
+        )
+        started = len(self.endpoint.started)
+        with contextlib.suppress(WebhookRouteError):
+            delivery.run(lambda: [one_batch(unread[at : at + size]) for at in range(0, len(unread), size)])
+        if calls == 1:
+            order = list(dict.fromkeys(self.endpoint.started[started:]))
+            assert order == sorted(order), "one call at a time keeps the order"
+
+    @rule(count=st.integers(1, 250))
+    def log_events(self, count):
+        new = events(count, first=len(self.log) + 1)
+        if self.log:
+            new[0] = new[0]._replace(previous=self.log[-1].position)
+        self.log += new
+
+    def allow_a_crash(self, calls, payload):
+        in_one_post = 1 if payload.form == "event" else payload.max_events
+        self.allowed_repeats += MAX_ACKNOWLEDGED + min(calls * in_one_post, max(calls, MOST_EVENTS))
+
+    @rule(calls=CALLS, size=st.sampled_from([7, 100, 1000]), payload=st.sampled_from(PAYLOADS))
+    def run_well(self, calls, size, payload):
+        self.run(calls, size, payload)
+
+    @rule(
+        calls=CALLS,
+        faults=st.dictionaries(st.integers(1, 60), st.sampled_from(ANSWERS), max_size=8),
+        payload=st.sampled_from(PAYLOADS),
+    )
+    def run_with_faults(self, calls, faults, payload):
+        self.endpoint.faults = {self.endpoint.posts + number: status for number, status in faults.items()}
+        self.run(calls, payload=payload)
+
+    @rule(calls=CALLS, at=st.integers(1, 200), payload=st.sampled_from(PAYLOADS))
+    def run_and_be_killed(self, calls, at, payload):
+        self.endpoint.kill_at = self.endpoint.posts + at
+        self.allow_a_crash(calls, payload)
+        self.run(calls, payload=payload)
+
+    @rule(calls=CALLS, at=st.integers(1, 4), payload=st.sampled_from(PAYLOADS))
+    def run_and_fail_to_save(self, calls, at, payload):
+        self.keeper.fail_at = self.keeper.saves + at
+        self.allow_a_crash(calls, payload)
+        self.run(calls, payload=payload)
+
+    @rule(back=st.integers(1, 100))
+    def rewind_by_hand(self, back):
+        stored = self.keeper.stored
+        if stored and stored.position.log_id:
+            at = max(0, int(stored.position.log_id[20:]) - back)
+            self.keeper.stored = Checkpoint(self.log[at].position)
+            self.allowed_repeats += back + MOST_EVENTS
+
+    @invariant()
+    def the_checkpoint_is_never_ahead_of_an_unacknowledged_event(self):
+        stored, accepted = self.keeper.stored, set(self.endpoint.accepted)
+        if stored:
+            passed = {event.log_id for event in self.log if not before(stored.position, event.position)}
+            assert passed | set(stored.acknowledged) <= accepted
+            assert len(stored.acknowledged) <= MOST_EVENTS
+            assert len(stored.dump()) < 40_000
+
+    @invariant()
+    def repeats_stay_within_the_bound(self):
+        assert len(self.endpoint.accepted) - len(set(self.endpoint.accepted)) <= self.allowed_repeats
+
+
+TestDelivery = DeliveryMachine.TestCase
+TestDelivery.settings = settings(max_examples=60, stateful_step_count=12, deadline=None)

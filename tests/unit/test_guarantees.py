@@ -1,0 +1,121 @@
+"""The page docs/guarantees.md: one case of each fault makes it (``make guarantees`` writes it). And the faults that take long."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from demo.receiver import Receiver
+from tests.conftest import PROJECT
+from tests.unit.test_faults import BATCHES, ENDPOINT_FAULTS, FAULTS, PLACES, passes, until_mended
+
+RETRIED = "nothing, where it passes within 60 s: it is tried again. Where it stays: "
+
+
+def test_time_outs_lose_and_repeat_nothing_wherever_they_are():
+    """All at once, since each does little but wait."""
+
+    def case(way: Any, place: str, calls: int, settings: dict[str, Any]) -> None:
+        with Receiver().running() as receiver:
+            way(receiver, "hang", place, calls, **settings)
+
+    ways = [
+        (until_mended, 1, {}),
+        (until_mended, 5, {}),
+        (until_mended, 5, {"payload": BATCHES}),
+        (passes, 1, {}),
+        (passes, 5, {}),
+    ]
+    with ThreadPoolExecutor(len(ways) * len(PLACES)) as pool:
+        running = [pool.submit(case, way, place, calls, settings) for way, calls, settings in ways for place in PLACES]
+    for each in running:
+        each.result()
+
+
+BOUND = "at most 100 + `concurrent_calls`"
+LIVE = {
+    # What tests/live shows on a running Airflow: (fault, repeats, what the operator sees).
+    "test_a_deliver_task_that_is_killed_repeats_at_most_what_was_not_saved": (
+        "SIGKILL of the task",
+        BOUND,
+        "a failed try; the retry goes on from the checkpoint",
+    ),
+    "test_a_scheduler_that_is_killed_in_mid_delivery_costs_at_most_the_bound": (
+        "SIGKILL of the scheduler, with its executor and tasks",
+        BOUND,
+        "after the restart the run is taken up, or the next run sends the rest",
+    ),
+    "test_an_api_server_that_is_killed_in_mid_delivery_costs_at_most_the_bound": (
+        "SIGKILL of the API server",
+        BOUND,
+        "the task waits for the API server to come back, or fails saying that the checkpoint cannot be saved",
+    ),
+    "test_a_locked_database_in_mid_delivery_costs_at_most_the_bound": (
+        "database locked",
+        BOUND,
+        "slow saves; where they fail, a failed try and a retry",
+    ),
+    "test_a_worker_that_was_thought_dead_and_comes_back_does_no_harm": (
+        "worker frozen, thought dead, and back",
+        BOUND,
+        "a second try that goes on; the first one ends",
+    ),
+    "test_a_task_that_is_failed_in_the_ui_ends_cleanly_and_counts_what_it_sent": (
+        "task marked failed in the UI",
+        "0",
+        "the report: what was sent and what was not reached; the next run sends the rest",
+    ),
+}
+
+
+def seen(name: str, answer: Any) -> list[str]:
+    """What the operator sees of one fault."""
+    if name in ENDPOINT_FAULTS:
+        return ENDPOINT_FAULTS[name](5)
+    with Receiver().running() as receiver:
+        return until_mended(receiver, answer, "middle", 1)
+
+
+def as_page() -> str:
+    """The page, from one case of each fault. That none is lost and none repeated, the tests above assert of every case."""
+    faults = {name: (answer, passes) for name, answer, _, passes in FAULTS}
+    faults |= dict.fromkeys(ENDPOINT_FAULTS, (None, True))
+    with ThreadPoolExecutor(8) as pool:
+        found = list(zip(faults, pool.map(seen, faults, [answer for answer, _ in faults.values()]), strict=True))
+    rows = []
+    for name, messages in found:
+        sees = messages[0] if messages else "nothing: it is delivered"
+        if "tried again" in sees and faults[name][1]:
+            sees = RETRIED + sees
+        rows.append(f"| {name} | 0 | 0 | {sees} |")
+    set_aside = "the event under dead letters, in the report and in the DAG auth0_webhook_dead_letters"
+    rows.append(f"| 422 with on_reject: dead_letter | 0 | 0 | {set_aside} |")
+    rows += [f"| {name} | 0 | {repeats} | {sees} |" for name, repeats, sees in LIVE.values()]
+    return "\n".join(
+        [
+            "# Guarantees, fault by fault",
+            "",
+            "Made from a test run (`make guarantees`). `tests/unit/test_faults.py` tries every fault over real HTTP, each",
+            "distinct outcome at the first, a middle and the last event with 1 and with 5 concurrent calls, and all of them",
+            "once more with batches; the last rows are tried on a running Airflow in `tests/live`, with one event a POST. For",
+            "batches their bound is 100 + `concurrent_calls` x `max_events`, never more than 600 (`tests/unit/test_payload.py`",
+            "kills such a delivery). A repeat is an event that the webhook acknowledged with 2xx and was sent again all the",
+            "same. An event whose acknowledgement never came is sent again: nobody can know whether the webhook took it in.",
+            "Drop what you have seen before by its `webhook-id`.",
+            "",
+            "| fault | events lost | repeats | what the operator sees |",
+            "|---|---|---|---|",
+            *rows,
+            "",
+        ]
+    )
+
+
+def test_the_page_in_the_docs_is_what_these_tests_find():
+    live = "".join(path.read_text(encoding="utf-8") for path in (PROJECT / "tests" / "live").glob("test_*.py"))
+    assert [test for test in LIVE if f"def {test}(" not in live] == []
+    page, text = PROJECT / "docs" / "guarantees.md", as_page()
+    if os.environ.get("WRITE_DOCS"):
+        page.write_text(text, encoding="utf-8")
+    assert page.read_text(encoding="utf-8") == text

@@ -1,0 +1,440 @@
+"""The tenant hook, and what a live run reads, over real HTTP."""
+
+from __future__ import annotations
+
+import logging
+import time
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from auth0_webhooks import tenant as tenant_module
+from auth0_webhooks.checkpoint import iso
+from auth0_webhooks.errors import (
+    CheckpointExpiredError,
+    SettingError,
+    TenantAnswerError,
+    TenantDeniedError,
+    TenantRateLimitedError,
+    TenantRefusedError,
+    TenantUnavailableError,
+    WindowTooLargeError,
+)
+from auth0_webhooks.events import Position
+from auth0_webhooks.reading import OLDEST, Reading, first_position
+from auth0_webhooks.tenant import TenantHook
+from demo.tenant import CLIENT_ID, CLIENT_SECRET
+from tests.conftest import set_connection
+from tests.support.factory import QUICK, wait_for
+
+ZERO = Position("0", None)
+pytestmark = pytest.mark.usefixtures("connections")
+
+
+class Store:
+    """A token store in memory."""
+
+    def __init__(self):
+        self.text = None
+
+    def load(self):
+        return self.text
+
+    def save(self, text):
+        self.text = text
+
+
+def read(tenant, start=ZERO, limit=100_000, store=None):
+    tenant.log_token_requests = False
+    hook = TenantHook(token_store=store or Store(), waits=QUICK)
+    reading = Reading(hook, start, limit)
+    return [event.log_id for event in reading.events()], reading, hook
+
+
+def ids(tenant):
+    return [log_id for log_id, _, _ in tenant.log()]
+
+
+@pytest.mark.parametrize("count", [0, 1, 99, 100, 101, 350])
+def test_every_event_is_read_once_in_order_page_by_page(tenant, count):
+    tenant.add_many(count)
+    got, reading, hook = read(tenant)
+    assert got == ids(tenant)
+    assert reading.stopped is None
+    assert hook.api_requests == -(-count // 100) + 1
+    assert tenant.queries[0] == {"from": "0", "take": "100"}
+
+
+def test_reading_goes_on_after_the_checkpoint(tenant):
+    tenant.add_many(250)
+    start = ids(tenant)[119]
+    assert read(tenant, Position(start, None))[0] == ids(tenant)[120:]
+
+
+def test_an_idle_run_costs_one_request_and_no_token(tenant):
+    tenant.add_many(3)
+    store = Store()
+    read(tenant, store=store)
+    tenant.requests.clear()
+    got, reading, hook = read(tenant, Position(ids(tenant)[-1], None), store=store)
+    assert (got, hook.api_requests, hook.token_requests) == ([], 1, 0)
+    assert tenant.requests == {"GET /api/v2/logs": 1}
+    assert reading.end == reading.start
+
+
+def test_the_limit_of_a_run_is_kept_to_the_event(tenant):
+    tenant.add_many(500)
+    got, reading, _ = read(tenant, limit=230)
+    assert got == ids(tenant)[:230]
+    assert (reading.stopped, reading.end.log_id) == ("limit", got[-1])
+
+
+def test_a_start_in_time_begins_with_the_smallest_id_of_the_oldest_page(tenant):
+    now = datetime.now(timezone.utc)
+    tenant.add("f", when=now - timedelta(hours=3))
+    late = tenant.add("s", when=now - timedelta(hours=1), happened=now - timedelta(hours=2, minutes=30))
+    tenant.add_many(150, spread=1800)
+    since = (now - timedelta(hours=2, minutes=45)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    got, reading, _ = read(tenant, Position(None, since))
+    assert got == ids(tenant)[1:]
+    assert got[0] == late
+    assert reading.end.seen
+
+
+def test_the_oldest_start_reads_the_whole_log(tenant):
+    tenant.add_many(130)
+    assert read(tenant, first_position("oldest"))[0] == ids(tenant)
+
+
+def test_starting_now_reads_nothing_old_and_then_everything_new(tenant):
+    tenant.add_many(20, spread=60)
+    start = first_position("now")
+    assert read(tenant, start)[0] == []
+    wait_for(lambda: iso(datetime.now(timezone.utc)) > start.date)
+    new = tenant.add("s")
+    assert read(tenant, start)[0] == [new]
+    assert first_position(datetime(2026, 1, 1, tzinfo=timezone.utc)) == Position(None, "2026-01-01T00:00:00.000Z")
+
+
+def test_what_is_left_after_the_retention_is_read_from_an_older_place(tenant):
+    tenant.refuses_expired = False
+    tenant.add_many(150)
+    start = Position(ids(tenant)[0], None)
+    tenant.expire(60)
+    assert read(tenant, start)[0] == ids(tenant)
+    assert len(ids(tenant)) == 90
+
+
+def test_an_empty_tenant_leaves_the_place_where_it_was(tenant):
+    got, reading, hook = read(tenant, Position(None, OLDEST))
+    assert (got, reading.end, hook.api_requests) == ([], Position(None, OLDEST), 1)
+
+
+def test_the_token_is_kept_and_asked_for_again_when_the_connection_changes(tenant, monkeypatch):
+    store = Store()
+    assert read(tenant, store=store)[2].token_requests == 1
+    assert read(tenant, store=store)[2].token_requests == 0
+    tenant.audience = "https://demo.example.com/api/v2/"
+    set_connection(
+        monkeypatch, "auth0_default", host=tenant.url, login=CLIENT_ID, password=CLIENT_SECRET,
+        extra={"audience": tenant.audience, "X-Trace": "a", "timeout": None},
+    )  # fmt: skip
+    assert read(tenant, store=store)[2].token_requests == 1
+
+
+def test_a_token_is_renewed_before_it_runs_out(tenant, monkeypatch):
+    store, began = Store(), time.time()
+    tenant.token_life = 1000.0
+    read(tenant, store=store)
+    monkeypatch.setattr(tenant_module.time, "time", lambda: began + 890)
+    assert read(tenant, store=store)[2].token_requests == 0
+    monkeypatch.setattr(tenant_module.time, "time", lambda: began + 990)
+    assert read(tenant, store=store)[2].token_requests == 1
+
+
+def test_the_kept_token_is_encrypted(tenant):
+    store = Store()
+    read(tenant, store=store)
+    (token,) = tenant._tokens
+    assert token not in store.text
+
+
+def test_a_revoked_token_is_asked_for_again_once(tenant):
+    store = Store()
+    read(tenant, store=store)
+    tenant.revoke_tokens()
+    tenant.add_many(5)
+    got, _, hook = read(tenant, store=store)
+    assert (len(got), hook.token_requests) == (5, 1)
+
+
+@pytest.mark.parametrize("text", ["", "null", "x", "ünreadable", "gAAAAAB" + "a" * 100])
+def test_a_kept_token_that_cannot_be_read_is_asked_for_anew(tenant, text):
+    store = Store()
+    store.text = text
+    assert read(tenant, store=store)[2].token_requests == 1
+
+
+def test_a_wrong_secret_fails_with_auth0s_reason_and_without_the_secret(tenant, monkeypatch, caplog):
+    caplog.set_level(logging.DEBUG)
+    set_connection(monkeypatch, "auth0_default", host=tenant.url, login=CLIENT_ID, password="wrong-secret")
+    with pytest.raises(
+        TenantDeniedError, match="no token to the application of connection 'auth0_default': 401 Unauthorized"
+    ) as e:
+        read(tenant)
+    assert not e.value.retry
+    assert "wrong-secret" not in str(e.value) + caplog.text
+    assert tenant.requests["POST /oauth/token"] == 1
+
+
+def test_a_missing_scope_fails_with_auth0s_reason(tenant):
+    tenant.scope = "read:users"
+    with pytest.raises(TenantDeniedError, match="403 Insufficient scope.*needs the scope read:logs") as caught:
+        read(tenant)
+    assert not caught.value.retry
+
+
+def test_a_scope_that_is_granted_later_needs_no_other_mending(tenant):
+    store, tenant.scope = Store(), ""
+    with pytest.raises(TenantDeniedError):
+        read(tenant, store=store)
+    tenant.scope = "read:logs"
+    tenant.add_many(3)
+    assert read(tenant, store=store)[0] == ids(tenant)
+
+
+@pytest.mark.parametrize(
+    ("fields", "missing"),
+    [
+        ({"login": "a", "password": "b"}, "no host"),
+        ({"host": "h", "password": "b"}, r"no login \(the client id\)"),
+        ({"host": "h", "login": "a"}, r"no password \(the client secret\)"),
+    ],
+)
+def test_a_missing_field_is_named_with_its_connection(tenant, monkeypatch, fields, missing):
+    set_connection(monkeypatch, "auth0_default", **fields)
+    with pytest.raises(
+        SettingError, match=f"connection 'auth0_default' has {missing}: set it under Admin > Connections or in AIRFLOW"
+    ):
+        read(tenant)
+
+
+@pytest.mark.parametrize("fault", ["broken", "html", "object", "no id", "twice", "stuck", "500", "502", "reset"])
+def test_a_passing_fault_of_the_tenant_loses_and_repeats_nothing(tenant, fault):
+    tenant.add_many(350)
+    tenant.fault, tenant.faults_left = fault, 1
+    start = Position(ids(tenant)[120], None)
+    if fault == "stuck":
+        with pytest.raises(TenantAnswerError, match="cursor does not move"):
+            read(tenant, start)
+    assert read(tenant, start)[0] == ids(tenant)[121:]
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "message"),
+    [
+        ("broken", TenantAnswerError, "breaks off or is not JSON"),
+        ("html", TenantAnswerError, "not a JSON array"),
+        ("object", TenantAnswerError, "not a JSON array"),
+        ("no id", TenantAnswerError, "has no log_id"),
+        ("twice", TenantAnswerError, "out of order"),
+        ("503", TenantUnavailableError, "answers 503"),
+        ("reset", TenantUnavailableError, "no answer from Auth0"),
+        ("400", TenantRefusedError, "400 This is a fault"),
+        ("302", SettingError, "answers with a redirect"),
+    ],
+)
+def test_a_lasting_fault_of_the_tenant_is_a_clear_error(tenant, fault, error, message):
+    tenant.add_many(350)
+    tenant.fault, tenant.faults_left = fault, 100
+    with pytest.raises(error, match=message) as caught:
+        read(tenant, Position(ids(tenant)[120], None))
+    assert caught.value.retry == (error in (TenantAnswerError, TenantUnavailableError))
+
+
+def test_a_rate_limit_after_the_first_pages_hands_on_what_was_read(tenant):
+    tenant.add_many(2000)
+    tenant.rate_limit, tenant.burst, tenant._bucket = 1.0, 5, 5.0
+    got, reading, _ = read(tenant)
+    assert reading.stopped == "rate limit"
+    assert got == ids(tenant)[:500]
+
+
+def test_a_rate_limit_before_the_first_page_names_its_end(tenant):
+    tenant.rate_limit, tenant.burst, tenant._bucket = 1.0, 5, 0.0
+    with pytest.raises(TenantRateLimitedError, match="it lifts in") as caught:
+        read(tenant)
+    assert 30 < caught.value.retry_after <= 61
+
+
+def test_a_rate_limit_that_lifts_soon_is_waited_for(tenant):
+    tenant.add_many(300)
+    tenant.rate_limit, tenant.burst, tenant._bucket = 60.0, 1, 1.0
+    got, reading, _ = read(tenant)
+    assert reading.stopped is None
+    assert got == ids(tenant)
+
+
+def test_nothing_listening_is_named_by_host_only(monkeypatch):
+    set_connection(monkeypatch, "auth0_default", host="http://127.0.0.1:9", login="a", password="b")
+    with pytest.raises(TenantUnavailableError, match=r"no answer from Auth0 at 127\.0\.0\.1:9: the connection failed"):
+        list(TenantHook(waits=QUICK).pages(ZERO))
+
+
+def test_the_client_secret_and_own_extras_are_not_sent_to_the_log(tenant, monkeypatch):
+    set_connection(
+        monkeypatch, "auth0_default", host=tenant.url, login=CLIENT_ID, password=CLIENT_SECRET,
+        extra={"audience": f"{tenant.url}/api/v2/", "X-Team": "security"},
+    )  # fmt: skip
+    session = TenantHook(waits=QUICK).get_conn()
+    assert "audience" not in session.headers
+    assert session.headers["X-Team"] == "security"
+    assert "Authorization" not in session.prepare_request(__import__("requests").Request("GET", tenant.url)).headers
+
+
+def expired(tenant, *, refused, left=50, days=3.0):
+    """A log of which the checkpoint's event is gone; returns the checkpoint and what is left."""
+    tenant.log_token_requests = False
+    old = datetime.now(timezone.utc) - timedelta(days=days)
+    gone = [tenant.add("s", when=old + timedelta(seconds=n)) for n in range(20)]
+    start = Position(gone[9], iso(old + timedelta(seconds=9)), seen=True)
+    for n in range(left):
+        tenant.add("s", when=old + timedelta(days=1, seconds=n))
+    tenant.expire(20)
+    tenant.refuses_expired = refused
+    return start, ids(tenant)
+
+
+@pytest.mark.parametrize("refused", [True, False], ids=["400", "read like any position"])
+def test_an_expired_checkpoint_is_a_gap_and_reading_goes_on_from_the_oldest_event_left(tenant, refused):
+    start, left = expired(tenant, refused=refused)
+    got, reading, _ = read(tenant, start)
+    assert got == left
+    assert reading.gap == (start.date, iso(datetime.strptime(left[0][3:20], "%Y%m%d%H%M%S%f").replace(tzinfo=timezone.utc)))
+    assert tenant.requests[f"GET /api/v2/logs/{start.log_id}"] == 1
+    assert next(iter(Reading(TenantHook(waits=QUICK), start, 10).events())).previous == start
+
+
+def test_a_young_checkpoint_is_asked_for_only_after_a_400(tenant):
+    start, left = expired(tenant, refused=False, days=1.5)
+    reading = Reading(TenantHook(waits=QUICK), start, 1000, retention=timedelta(days=5))
+    assert [event.log_id for event in reading.events()] == left
+    assert reading.gap is None
+    tenant.refuses_expired = True
+    reading = Reading(TenantHook(waits=QUICK), start, 1000, retention=timedelta(days=5))
+    assert [event.log_id for event in reading.events()] == left
+    assert reading.gap is not None
+
+
+def test_a_quiet_log_that_was_read_to_its_end_lately_has_no_gap_when_its_last_event_leaves(tenant):
+    start, left = expired(tenant, refused=True)
+    start = start._replace(date=iso(datetime.now(timezone.utc) - timedelta(hours=20)))
+    got, reading, _ = read(tenant, start)
+    assert (got, reading.gap) == (left, None)
+
+
+@pytest.mark.parametrize(("hours", "moved"), [(5, False), (7, True), (48, True)])
+def test_a_reading_that_finds_nothing_for_long_says_until_when(tenant, hours, moved):
+    log_id = tenant.add("s", when=datetime.now(timezone.utc) - timedelta(hours=hours))
+    start = Position(log_id, iso(datetime.now(timezone.utc) - timedelta(hours=hours)), seen=True)
+    began = iso(datetime.now(timezone.utc))
+    _, reading, _ = read(tenant, start)
+    assert reading.end._replace(date=None) == start._replace(date=None)
+    assert (reading.end.date >= began) is moved
+
+
+def test_a_position_is_never_taken_for_an_expired_checkpoint(tenant):
+    start, _ = expired(tenant, refused=True)
+    with pytest.raises(TenantRefusedError, match="a date-time always works there"):
+        read(tenant, start._replace(seen=False))
+    assert tenant.requests[f"GET /api/v2/logs/{start.log_id}"] == 0
+    tenant.refuses_expired = False
+    assert read(tenant, start._replace(seen=False))[1].gap is None
+
+
+def test_a_400_for_another_reason_is_no_gap(tenant):
+    tenant.add_many(30)
+    start = Position(ids(tenant)[3], iso(datetime.now(timezone.utc)), seen=True)
+    tenant.fault, tenant.faults_left = "400", 1
+    with pytest.raises(TenantRefusedError, match="400 This is a fault"):
+        read(tenant, start)
+
+
+def test_a_gap_in_an_empty_log_leaves_a_time_to_start_from(tenant):
+    start, left = expired(tenant, refused=True, left=0)
+    got, reading, _ = read(tenant, start)
+    assert got == left == []
+    assert reading.gap[0] == start.date
+    assert reading.end == Position(None, OLDEST)
+
+
+def test_a_gap_stops_a_route_that_says_so(tenant):
+    start, _ = expired(tenant, refused=True)
+    reading = Reading(TenantHook(waits=QUICK), start, 1000, on_gap="stop")
+    with pytest.raises(CheckpointExpiredError, match="no longer in the tenant's log") as caught:
+        list(reading.events())
+    assert not caught.value.retry
+
+
+def test_an_old_checkpoint_whose_event_is_still_there_costs_one_more_request(tenant):
+    log_id = tenant.add("s", when=datetime.now(timezone.utc) - timedelta(days=2))
+    start = Position(log_id, iso(datetime.now(timezone.utc) - timedelta(days=2)), seen=True)
+    got, reading, hook = read(tenant, start)
+    assert (got, reading.gap, hook.api_requests) == ([], None, 2)
+
+
+def test_a_search_in_the_wrong_order_is_an_error(tenant, monkeypatch):
+    tenant.add_many(150)
+    monkeypatch.setattr(tenant, "_search", lambda _query: list(range(150))[::-1])
+    with pytest.raises(TenantAnswerError, match="not in the order of dates"):
+        TenantHook(waits=QUICK).search("2026-01-01T00:00:00.000Z")
+
+
+def test_a_start_in_time_skips_no_event_though_the_first_ones_by_date_came_in_late(tenant):
+    tenant.log_token_requests = False
+    began = datetime.now(timezone.utc) - timedelta(hours=2)
+    for n in range(50):
+        tenant.add("s", when=began + timedelta(seconds=60 + n))
+    for n in range(250):
+        tenant.add("s", when=began + timedelta(minutes=30), happened=began + timedelta(milliseconds=n))
+    got, reading, _ = read(tenant, Position(None, iso(began)))
+    assert got == ids(tenant)
+    assert reading.gap is None
+
+
+def test_a_start_in_time_says_so_where_the_search_cannot_show_where_to_start(tenant):
+    tenant.log_token_requests = False
+    began = datetime.now(timezone.utc) - timedelta(hours=2)
+    for _ in range(1001):
+        tenant.add("s", when=began)
+    with pytest.raises(WindowTooLargeError, match="cannot tell the events of"):
+        read(tenant, Position(None, iso(began)))
+
+
+def test_a_start_in_time_asks_for_little_where_events_come_in_as_they_happen(tenant):
+    tenant.add_many(5000)
+    _, _, hook = read(tenant, Position(None, OLDEST))
+    assert hook.api_requests <= 51 + 3
+
+
+def test_a_checkpoint_that_is_gone_while_older_events_are_left_is_no_gap_and_repeats_nothing(tenant):
+    start, left = expired(tenant, refused=True)
+    older, text = str(int(start.log_id) - 5), tenant._texts[0].replace(left[0], str(int(start.log_id) - 5))
+    for column, value in zip(
+        (tenant._ids, tenant._dates, tenant._types, tenant._texts), (older, tenant._dates[0], "s", text), strict=True
+    ):
+        column.insert(0, value)
+    got, reading, _ = read(tenant, start)
+    assert got == left
+    assert reading.gap is None
+
+
+def test_a_gap_with_only_late_events_behind_it_ends_when_they_came_in(tenant):
+    tenant.log_token_requests = False
+    old = datetime.now(timezone.utc) - timedelta(days=3)
+    gone = tenant.add("s", when=old)
+    late = tenant.add("s", when=old + timedelta(hours=2), happened=old - timedelta(hours=1))
+    tenant.expire(1)
+    got, reading, _ = read(tenant, Position(gone, iso(old), seen=True))
+    assert got == [late]
+    assert reading.gap == (iso(old), iso(old + timedelta(hours=2)))

@@ -1,0 +1,250 @@
+"""The watch: what it looks at, what wakes a run, and that nothing ends it. Over real HTTP, without a triggerer."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from auth0_webhooks import variables, watch
+from auth0_webhooks.errors import TenantUnavailableError
+from auth0_webhooks.events import Position
+from auth0_webhooks.health import Health
+from auth0_webhooks.tenant import TenantHook
+from auth0_webhooks.watch import LogWatch, Look, Seen
+from tests.support.factory import events
+
+pytestmark = pytest.mark.usefixtures("connections")
+
+
+@pytest.fixture
+def stored(monkeypatch):
+    """Airflow's Variables, in memory: the real ones are in the live tests."""
+    values = {}
+    monkeypatch.setattr(variables, "read_variable", values.get)
+    monkeypatch.setattr("auth0_webhooks.health.read_variable", values.get)
+    monkeypatch.setattr(variables.TokenVariable, "save", lambda _self, text: values.update(token=text))
+    monkeypatch.setattr(variables.TokenVariable, "load", lambda _self: values.get("token"))
+    return values
+
+
+@pytest.fixture
+def look(tenant, stored):
+    tenant.log_token_requests = False
+    return Look(TenantHook(tries=1), ["a_checkpoint", "b_checkpoint"])
+
+
+def ids(tenant):
+    return [log_id for log_id, _, _ in tenant.log()]
+
+
+def test_the_first_look_begins_at_the_earliest_checkpoint_of_its_routes(tenant, stored, look):
+    tenant.add_many(5, types={"s": 1})
+    tenant.add("f")
+    stored["a_checkpoint"], stored["b_checkpoint"] = ids(tenant)[4], ids(tenant)[3]
+    assert look().types == {"s", "f"}
+
+
+def test_without_a_checkpoint_the_first_look_begins_at_the_newest_event(tenant, look):
+    tenant.add_many(5)
+    assert look() is None
+    tenant.add("f")
+    assert look().types == {"f"}
+
+
+def test_an_event_is_seen_once_and_an_idle_look_costs_one_request(tenant, stored, look):
+    tenant.add("s")
+    stored["a_checkpoint"] = ids(tenant)[0]
+    tenant.add("f")
+    assert look().types == {"f"}
+    tenant.requests.clear()
+    assert [look() for _ in range(3)] == [None] * 3
+    assert tenant.requests == {"GET /api/v2/logs": 3}
+
+
+def test_the_first_event_of_an_empty_log_is_seen(tenant, look):
+    assert [look(), look()] == [None, None]
+    tenant.add("s")
+    assert look() == Seen(many=True)
+    assert look() is None
+
+
+def test_a_backlog_wakes_its_routes_once_and_the_watch_goes_on_from_its_end(tenant, stored, look):
+    tenant.add_many(1000)
+    stored["a_checkpoint"] = ids(tenant)[0]
+    assert look() == Seen(many=True)
+    assert look() is None
+    tenant.add("f")
+    assert look().types == {"f"}
+
+
+def test_an_expired_cursor_wakes_a_run_which_finds_out(tenant, stored, look):
+    tenant.add_many(5)
+    stored["a_checkpoint"] = ids(tenant)[0]
+    tenant.expire(2)
+    assert look() == Seen(many=True)
+    assert look() is None
+
+
+def make(route="r", seconds=1.0, **settings):
+    return LogWatch(
+        **{
+            "route": route,
+            "auth0_conn_id": "auth0_default",
+            "seconds": seconds,
+            "log_level": 0,
+            "log_types": [],
+            "exclude_types": ["sapi"],
+            "checkpoint": "r_checkpoint",
+            "checkpoints": ["a_checkpoint"],
+            **settings,
+        }
+    )
+
+
+def at(log_id, date="2026-11-22T10:00:00.000Z"):
+    return Position(log_id, date, seen=True)
+
+
+def fired(seen, **settings):
+    """How often a route's watch fires for what the looks have seen."""
+
+    async def stream():
+        for one in seen:
+            yield one
+
+    async def count():
+        return [event async for event in make(**settings).filter_shared_stream(stream())]
+
+    return len(asyncio.run(count()))
+
+
+def test_only_what_the_route_wants_wakes_it(stored):
+    seen = [*(Seen(tuple(events(types))) for types in (["s"], ["sapi"], ["sapi", "f"])), Seen(many=True)]
+    assert fired(seen) == 3
+    assert fired(seen, log_types=["f"]) == 2
+    assert fired(seen, log_level=4) == 1
+    assert fired(seen, where="number == `2` && type == 'f'") == 2
+
+
+def test_a_route_whose_last_live_run_failed_or_is_held_is_left_to_the_clock(stored, monkeypatch):
+    monkeypatch.setattr("auth0_webhooks.health.Variable.set", lambda key, text, **_: stored.update({key: text}))
+    Health("r").note("failed: x", "run")
+    assert fired([Seen(many=True)] * 3) == 0
+    assert fired([Seen(many=True)] * 3, route="other") == 3
+    del stored["r_health"]
+    assert fired([Seen(many=True)]) == 1
+
+
+def test_a_route_is_woken_again_until_it_has_read_what_it_wants(stored):
+    stored["r_checkpoint"] = "5"
+    wanted, nothing = Seen(tuple(events(["f"])), upto=at("7")), Seen(upto=at("7"))
+    assert fired([wanted, nothing, nothing], remind_seconds=0.0) == 3
+    stored["r_checkpoint"] = "7"
+    assert fired([wanted, nothing, nothing], remind_seconds=0.0) == 1
+    stored["r_checkpoint"] = "5"
+    assert fired([wanted, nothing, nothing]) == 1
+
+
+def test_a_route_that_joins_a_look_under_way_is_woken_if_it_lies_behind(stored):
+    """As after a pause: the shared look has long been past its backlog."""
+    stored["r_checkpoint"] = "5"
+    assert fired([Seen(upto=at("7"))]) == 1
+    assert fired([Seen(tuple(events(["sapi"])), upto=at("7"))]) == 1
+    stored["r_checkpoint"] = "7"
+    assert fired([Seen(upto=at("7")), Seen(tuple(events(["sapi"])), upto=at("8"))]) == 0
+    stored["r_checkpoint"] = "2026-11-22T10:00:00Z"
+    assert fired([Seen(upto=at("7"))]) == 1
+    assert fired([Seen(upto=at("7", "2026-11-22T09:59:59.999Z"))]) == 0
+    del stored["r_checkpoint"]
+    assert fired([Seen(upto=at("7"))]) == 0, "where it starts is for its first run to find"
+
+
+def test_routes_on_one_tenant_at_one_pace_share_one_look_and_it_survives_the_triggerer():
+    one, other = make("one"), make("other", log_types=["f"])
+    assert one.shared_stream_key() == other.shared_stream_key()
+    assert one.shared_stream_key() != make("one", auth0_conn_id="auth0_eu").shared_stream_key()
+    assert one.shared_stream_key() != make("one", seconds=5.0).shared_stream_key()
+    path, kwargs = one.serialize()
+    assert path == "auth0_webhooks.watch.LogWatch"
+    assert LogWatch(**kwargs).serialize() == one.serialize()
+
+
+def looks(tenant, monkeypatch, until, trouble=lambda _pauses: None, seconds=0.05):
+    """Let the shared look run until it has seen something; returns that, the pauses before it, and the requests."""
+    pauses, slept = [], asyncio.sleep
+    monkeypatch.setattr(watch.asyncio, "sleep", lambda pause: (pauses.append(pause), trouble(pauses), slept(min(pause, 0.02)))[2])
+
+    async def first():
+        async for seen in LogWatch.open_shared_stream(make(seconds=seconds).serialize()[1]):
+            if until(seen):
+                return seen
+        return None
+
+    return asyncio.run(asyncio.wait_for(first(), 60)), pauses
+
+
+@pytest.mark.parametrize("fault", ["500", "html", "reset", "401", "403", "400", "token 500"])
+def test_nothing_that_the_tenant_does_ends_the_watch(tenant, stored, monkeypatch, fault):
+    tenant.log_token_requests = False
+    tenant.add("s")
+    stored["a_checkpoint"] = ids(tenant)[0]
+    tenant.fault, tenant.faults_left = fault, 6
+
+    def then(_pauses):
+        if tenant.faults_left <= 0:
+            tenant.add("f")
+
+    seen, pauses = looks(tenant, monkeypatch, lambda seen: "f" in seen.types, then)
+    assert seen.types == {"f"}
+    if fault != "400":
+        assert max(pauses) > 0.05, "it did not slow down"
+    assert max(pauses) <= 60
+
+
+def test_a_tenant_that_is_away_for_days_is_looked_for_once_a_minute():
+    assert [watch.pause_after(failed, 3.0) for failed in (1, 2, 5, 10_000)] == [6.0, 12.0, 60.0, 60.0]
+    assert watch.pause_after(1, 3.0, asked=20.0) == 20.0
+
+
+def test_a_revoked_token_is_replaced_by_one(tenant, stored, monkeypatch):
+    tenant.log_token_requests = False
+    tenant.add("s")
+    stored["a_checkpoint"] = ids(tenant)[0]
+    done = []
+
+    def then(_pauses):
+        tenant.revoke_tokens() if not done else tenant.add("f")
+        done.append(1)
+
+    assert looks(tenant, monkeypatch, lambda seen: "f" in seen.types, then)[0].types == {"f"}
+    assert tenant.requests["POST /oauth/token"] == 2
+
+
+def test_a_rate_limit_that_is_nearly_used_up_slows_the_watch_down(tenant, stored, monkeypatch):
+    tenant.log_token_requests = False
+    tenant.add("s")
+    stored["a_checkpoint"] = ids(tenant)[0]
+    tenant.rate_limit, tenant.burst, tenant._bucket = 6.0, 10, 9.0
+
+    def then(pauses):
+        if pauses[-1] > 1:  # it has slowed down
+            tenant._bucket = 9.0
+            tenant.add("f")
+
+    assert looks(tenant, monkeypatch, lambda seen: "f" in seen.types, then)[0].types == {"f"}
+
+
+def test_the_watchs_own_token_request_wakes_a_route_at_most_once(tenant, stored, monkeypatch):
+    tenant.add("s", when=datetime.now(timezone.utc) - timedelta(hours=1))
+    stored["a_checkpoint"] = ids(tenant)[0]
+    look = Look(TenantHook(token_store=variables.TokenVariable("auth0_default"), tries=1), ["a_checkpoint"])
+    found = [look() for _ in range(5)]
+    assert [seen.types for seen in found if seen] == [{"seccft"}]
+
+
+def test_one_try_is_all_that_a_look_makes(tenant, look):
+    tenant.fault, tenant.faults_left = "500", 1
+    with pytest.raises(TenantUnavailableError):
+        look()
