@@ -47,7 +47,7 @@ bench: $(READY)  ## Measure, print each target met or missed, write docs/benchma
 
 test: $(READY)  ## Run every test, on real HTTP, a real Airflow and a real database
 	@$(PYTEST) tests/runs tests/unit
-	@$(BIN)/python -m pytest tests/live  # apart, so that no Airflow runs beside the others
+	@$(BIN)/python -m tests.live  # apart, so that its Airflow does not run beside the others
 
 test-fast: $(READY)  ## Run the tests that need no Airflow (a minute)
 	@$(PYTEST) tests/unit

@@ -102,14 +102,14 @@ class Stack:
 
     def workers(self) -> list[psutil.Process]:
         """The processes of the LocalExecutor; tasks are their children."""
-        return psutil.Process(self.airflow.pid("scheduler")).children()
+        return psutil.Process(self.airflow.pids()["scheduler"]).children()
 
     def cpu(self) -> float:
         """CPU seconds that all of Airflow has used so far."""
         return sum(
             _cpu(process)
             for name in ("api-server", "scheduler", "dag-processor", "triggerer")
-            for process in _family(self.airflow.pid(name))
+            for process in _family(self.airflow.pids()[name])
         )
 
     def cpu_of_tasks(self) -> float:
@@ -144,7 +144,6 @@ def stack(home: Path, routes: dict[str, dict[str, Any]], mapped: int) -> Iterato
                     {"conn_type": "http", "host": url, "login": CLIENT_ID, "password": CLIENT_SECRET}
                 ),
                 "AIRFLOW_CONN_WEBHOOK_BENCH": json.dumps({"conn_type": "http", "host": webhook.url}),
-                "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
             }
             with LocalAirflow(home / "airflow", dags=dags, environment=environment) as airflow:
                 airflow.wait_until(lambda: len(airflow.rows("select 1 from dag")) >= len(routes) + 3, "the DAGs are there", 120)
@@ -180,7 +179,7 @@ class Watcher:
                 self.memory[task_id] = max(self.memory.get(task_id, 0), peak)
 
     def _watch(self) -> None:
-        scheduler = psutil.Process(self.airflow.pid("scheduler"))
+        scheduler = psutil.Process(self.airflow.pids()["scheduler"])
         while not self._end.wait(0.2):
             for process in scheduler.children(recursive=True):
                 with contextlib.suppress(psutil.Error, IndexError):

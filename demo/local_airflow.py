@@ -38,6 +38,8 @@ LOCKED_SECONDS = 120.0
 class LocalAirflow:
     """Four Airflow processes on one SQLite database below ``home``. Use it in a with block, or ``start`` and ``stop``.
 
+    What runs is written down in ``home/running.json``, so that other processes can work with it: :meth:`attach`.
+
     :param dags: the DAG folder; the project's by default.
     :param environment: more environment variables, such as ``AIRFLOW_CONN_*``.
     """
@@ -45,7 +47,7 @@ class LocalAirflow:
     def __init__(self, home: Path, *, dags: Path = PROJECT / "dags", environment: dict[str, str] | None = None) -> None:
         self.home, self.dags = home, dags
         self.port = _free_port()
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._token = ""
         # A user's own Airflow settings, and its home, stay out of this one.
         clean = {key: value for key, value in os.environ.items() if not key.startswith("AIRFLOW")}
         database = home / "airflow.db"
@@ -61,7 +63,7 @@ class LocalAirflow:
             "AIRFLOW__CORE__PARALLELISM": "2",
             **_keys(home),
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{database}?timeout=30",  # instead of 5 s
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{database}?timeout={LOCKED_SECONDS:.0f}",
             "AIRFLOW__API__HOST": "127.0.0.1",
             "AIRFLOW__API__PORT": str(self.port),
             "AIRFLOW__API__BASE_URL": self.url,
@@ -73,6 +75,14 @@ class LocalAirflow:
             "PYTHONUNBUFFERED": "1",
             **(environment or {}),
         }
+
+    @classmethod
+    def attach(cls, home: Path) -> Self:
+        """The Airflow that another process has started in ``home``, and will stop."""
+        known = json.loads((home / "running.json").read_text(encoding="utf-8"))
+        airflow = cls(home, dags=Path(known["dags"]))
+        airflow.port, airflow.environment = known["port"], known["environment"]
+        return airflow
 
     @property
     def url(self) -> str:
@@ -93,62 +103,94 @@ class LocalAirflow:
     def start(self) -> None:
         """Create or migrate the database, start every component, wait until each says that it is well."""
         self.home.mkdir(parents=True, exist_ok=True)
+        (self.home / "running.json").unlink(missing_ok=True)
         self.cli("db", "migrate")
+        with contextlib.closing(sqlite3.connect(self.home / "airflow.db", timeout=LOCKED_SECONDS)) as database:
+            database.execute("pragma journal_mode = wal")  # readers and a writer do not lock each other out
         for name in COMPONENTS:
             self.start_component(name)
-        self.wait_until(self._healthy, "Airflow is up", START_SECONDS)
+        self.wait_until(self.is_healthy, "Airflow is up", START_SECONDS)
 
     def start_component(self, name: str) -> None:
         """Start one component in a process group of its own, its output in ``home/NAME.out``."""
         with (self.home / f"{name}.out").open("ab") as out:
-            self._processes[name] = subprocess.Popen(
+            process = subprocess.Popen(
                 [sys.executable, "-m", "airflow", name],
-                env=self.environment,
+                env=self.environment | self._database_of(name),
                 cwd=self.home,
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        self._note({**self.pids(), name: process.pid})
+
+    def _database_of(self, name: str) -> dict[str, str]:
+        """How long a component waits for SQLite: long, since a scheduler that finds it locked ends itself.
+
+        But the API server waits for itself: its event loop may wait for the lock of a request that needs the event loop to
+        end. A short wait ends that, as an error 500 after which its clients try again.
+        """
+        key = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
+        return {key: f"{self.environment[key].partition('?')[0]}?timeout=5"} if name == "api-server" else {}
 
     def stop(self) -> None:
         """End every process group that was started, gently and then for good."""
         for how in (signal.SIGTERM, signal.SIGKILL):
-            for name in list(self._processes):
-                self.signal_component(name, how)
+            for pid in self.pids().values():
+                _signal_group(pid, how)
             deadline = time.monotonic() + 10
-            for process in self._processes.values():
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(max(0.1, deadline - time.monotonic()))
-        self._processes.clear()
+            while any(map(_is_alive, self.pids().values())) and time.monotonic() < deadline:
+                time.sleep(0.1)
+        self._note({})
 
-    def pid(self, name: str) -> int:
-        """Process id of a component, which is that of its process group, too."""
-        return self._processes[name].pid
+    def pids(self) -> dict[str, int]:
+        """The process id of each component, which is that of its process group, too."""
+        try:
+            known: dict[str, int] = json.loads((self.home / "running.json").read_text(encoding="utf-8"))["pids"]
+        except FileNotFoundError:
+            return {}
+        return known
 
-    def signal_component(self, name: str, how: signal.Signals) -> None:
-        """Send a signal to one component's whole process group."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._processes[name].pid, how)
+    def _note(self, pids: dict[str, int]) -> None:
+        known = {"port": self.port, "dags": str(self.dags), "environment": self.environment, "pids": pids}
+        temporary = self.home / "running.tmp"
+        temporary.touch(mode=0o600)  # the environment holds keys
+        temporary.write_text(json.dumps(known), encoding="utf-8")
+        temporary.replace(self.home / "running.json")
 
     def kill_component(self, name: str) -> None:
         """End one component for good, with everything it has started."""
-        family = psutil.Process(self.pid(name)).children(recursive=True)
-        self.signal_component(name, signal.SIGKILL)
+        pids = self.pids()
+        pid = pids.pop(name)
+        self._note(pids)
+        family = psutil.Process(pid).children(recursive=True)
+        _signal_group(pid, signal.SIGKILL)
         for process in family:
             with contextlib.suppress(psutil.Error):
                 process.kill()
-        self._processes.pop(name).wait()
+        while _is_alive(pid):
+            time.sleep(0.05)
 
     def rest(self, method: str, path: str, **body: Any) -> Any:
-        """Call Airflow's public API as the UI does; needs the setting that makes everyone an admin."""
-        token = ask(urllib.request.Request(f"{self.url}/auth/token"))["access_token"]
+        """Call Airflow's public API as the UI does, as its admin; None where it answers nothing."""
+        if not self._token:
+            admin = json.dumps({"username": "admin", "password": self.passwords["admin"]}).encode()
+            asked = urllib.request.Request(f"{self.url}/auth/token", admin, {"Content-Type": "application/json"})
+            self._token = ask(asked)["access_token"]
         request = urllib.request.Request(
             f"{self.url}/api/v2{path}",
             json.dumps(body).encode() if body else None,
-            {"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+            {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"},
             method=method,
         )
         return ask(request)
+
+    @property
+    def passwords(self) -> dict[str, str]:
+        """The password of each user, as Airflow's simple auth manager has written them down."""
+        path = self.home / "simple_auth_manager_passwords.json.generated"
+        users: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
+        return users
 
     def cli(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run ``airflow ...``; a failure raises with what it printed."""
@@ -212,8 +254,8 @@ class LocalAirflow:
         """Wait for a condition, which a free machine needs at most ``seconds`` for; a component that ends ends the waiting."""
         deadline = time.monotonic() + seconds * PATIENCE
         while not condition():
-            for name, process in self._processes.items():
-                if process.poll() is not None and process.returncode not in {-9, -15}:
+            for name, pid in self.pids().items():
+                if not _is_alive(pid) and self.pids().get(name) == pid:
                     raise RuntimeError(f"airflow {name} ended by itself:\n{self._tail(name)}")
             if time.monotonic() > deadline:
                 raise TimeoutError(f"not within {seconds * PATIENCE:.0f} s: {what}\n{self._tail('scheduler')}")
@@ -222,13 +264,26 @@ class LocalAirflow:
     def _tail(self, name: str) -> str:
         return (self.home / f"{name}.out").read_text(encoding="utf-8", errors="replace")[-3000:]
 
-    def _healthy(self) -> bool:
+    def is_healthy(self) -> bool:
+        """Whether each component says of itself that it is."""
         try:
             with urllib.request.urlopen(f"{self.url}/api/v2/monitor/health", timeout=5) as answer:
                 health = json.load(answer)
         except OSError:
             return False
         return all(health[part]["status"] == "healthy" for part in ("metadatabase", "scheduler", "dag_processor", "triggerer"))
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _signal_group(pid: int, how: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pid, how)
 
 
 def _keys(home: Path) -> dict[str, str]:
@@ -248,14 +303,17 @@ def _keys(home: Path) -> dict[str, str]:
 
 
 def ask(request: urllib.request.Request) -> Any:
-    """What Airflow's API answers, as JSON; asked again while SQLite is locked, of which a 500 is all that is seen."""
+    """What Airflow's API answers, as JSON; asked again while it is down or answers 500, as it does while SQLite is locked."""
     deadline = time.monotonic() + LOCKED_SECONDS
     while True:
         try:
             with urllib.request.urlopen(request, timeout=LOCKED_SECONDS) as answer:
-                return json.load(answer)
+                return json.loads(answer.read() or b"null")
         except urllib.error.HTTPError as error:
             if error.code < 500 or time.monotonic() > deadline:
+                raise
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            if time.monotonic() > deadline:
                 raise
         time.sleep(0.5)
 
@@ -268,9 +326,7 @@ def _free_port() -> int:
 
 def login(airflow: LocalAirflow) -> str:
     """User and password of the UI, as Airflow's simple auth manager has written them down."""
-    path = airflow.home / "simple_auth_manager_passwords.json.generated"
-    users = json.loads(path.read_text(encoding="utf-8"))
-    return ", ".join(f"user {name}, password {password}" for name, password in users.items())
+    return ", ".join(f"user {name}, password {password}" for name, password in airflow.passwords.items())
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ from demo.local_airflow import PATIENCE, PROJECT
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 CHROMEDRIVER = shutil.which("chromedriver")
 MISSING = "" if CHROMIUM and CHROMEDRIVER else "needs Chromium and its chromedriver on PATH (Debian: chromium chromium-driver)"
+BROWSE = "//button[@aria-label='Browse']"
 PICTURES = PROJECT / "docs" / "images"
 
 
@@ -31,7 +32,11 @@ class Browser:
             "--headless=new",
             "--no-sandbox",
             "--disable-dev-shm-usage",
+            "--disable-gpu",
             "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
             "--window-size=1300,1500",
         ):
             options.add_argument(argument)
@@ -42,6 +47,13 @@ class Browser:
 
     def __exit__(self, *_):
         self.driver.quit()
+
+    def log_in(self, airflow, user):
+        """Log in to the UI, with a password."""
+        self.driver.get(f"{airflow.url}/auth/login")
+        self.find("//input[@name='username']").send_keys(user)
+        self.find("//input[@name='password']").send_keys(airflow.passwords[user], Keys.ENTER)
+        self.find(BROWSE)
 
     def find(self, xpath, seconds=30.0):
         """The first visible element, or an error that says which did not come."""

@@ -1,30 +1,18 @@
-"""What the tests of the page share: its routes and their webhook, a live Airflow whose users log in, a browser in its frame."""
+"""What the tests of the page share: its routes and their webhook, and a browser in its frame."""
 
 from __future__ import annotations
 
 import contextlib
-import json
-import urllib.request
 
-from selenium.webdriver.common.keys import Keys
-
-from demo.local_airflow import ask
 from tests.live.browser import Browser
+from tests.live.stack import PAGE
 
-ROUTES = {
-    "logins": "log_types: [s, f], retention_days: 30",
-    "signups": "on_reject: dead_letter, log_types: [ss, fp], retention_days: 2",
-    "alerts": "log_types: [limit_wc]",
-    "billing": "log_types: [slo]",
-}
-"""In the order of their troubles: none, events refused, a webhook that is gone, a webhook whose key is wrong."""
-BROWSE = "//button[@aria-label='Browse']"
 DEAD_LETTERS = "auth0_webhook_dead_letters"
 
 
 def behave(post):
-    """What the four webhooks answer at first."""
-    if post.path == "/alerts":
+    """What the webhooks answer at first: one is gone, one finds the key wrong, two refuse an event."""
+    if post.path in {"/alerts", "/pager"}:
         return 410
     if post.path == "/billing":
         return 401
@@ -32,30 +20,36 @@ def behave(post):
 
 
 class Stack:
-    """A live Airflow whose users have roles, a tenant, a webhook; and a browser in which one of the users is logged in."""
+    """The routes of the page, after the first run of each on 300 events of the last two hours."""
 
-    def __init__(self, airflow, tenant, receiver):
-        self.airflow, self.tenant, self.receiver = airflow, tenant, receiver
-        path = airflow.home / "simple_auth_manager_passwords.json.generated"
-        self.passwords = json.loads(path.read_text(encoding="utf-8"))
+    def __init__(self, make):
+        self.routes = {"logins": make("logins")}
+        first = self.routes["logins"]
+        self.airflow, self.tenant, self.receiver = first.airflow, first.tenant, first.receiver
+        self.receiver.behave = behave
+        for name in list(PAGE)[1:]:
+            self.routes[name] = make(name, self.tenant, self.receiver)
+        self.tenant.add_many(300, types={"s": 8, "f": 4, "ss": 2, "fp": 1, "limit_wc": 1, "slo": 1}, spread=7200)
+        self.last = self.tenant.log()[-1][0]
+        for route in self.routes.values():
+            route.enable()
+        self.airflow.wait_until(lambda: all(map(self.has_run, self.routes)), "each route's first run ends", 240)
+        noted = "select 1 from variable where key in ('alerts_health', 'pager_health', 'billing_health')"
+        self.airflow.wait_until(lambda: len(self.airflow.rows(noted)) == 3, "three routes are noted as bad", 60)
 
-    def rest(self, method, path, **body):
-        """Call Airflow's API as the admin."""
-        token = self._json("POST", "/auth/token", {"username": "admin", "password": self.passwords["admin"]})["access_token"]
-        return self._json(method, f"/api/v2{path}", body or None, Authorization=f"Bearer {token}")
-
-    def _json(self, method, path, body, **headers):
-        data = json.dumps(body).encode() if body else None
-        headers["Content-Type"] = "application/json"
-        request = urllib.request.Request(f"{self.airflow.url}{path}", data, headers, method=method)
-        return ask(request)
+    def has_run(self, name):
+        return any(state in {"success", "failed"} for _, state in self.routes[name].runs())
 
     def idle(self):
-        running = "select 1 from dag_run where state in ('running', 'queued')"
-        self.airflow.wait_until(lambda: not self.airflow.rows(running), "no run is under way", 120)
+        self.airflow.wait_until(lambda: all(route.all_ended() for route in self.routes.values()), "no run is under way", 120)
 
-    def sent(self, path):
-        return [post.log_id for post in self.receiver.posts if post.path == path and post.answer == 200]
+    def sent(self, name):
+        return [post.log_id for post in self.receiver.posts if post.path == f"/{name}" and post.answer == 200]
+
+    def audited(self, event, name):
+        """How often Airflow's audit log has an event of the operator on a DAG."""
+        query = "select count(*) from log where owner = 'operator' and event = ? and (dag_id = ? or extra like ?)"
+        return self.airflow.rows(query, event, name, f"%{name}%")[0][0]
 
 
 class Page(Browser):
@@ -65,10 +59,7 @@ class Page(Browser):
         super().__init__()
         self.stack = stack
         if user:
-            self.driver.get(f"{stack.airflow.url}/auth/login")
-            self.find("//input[@name='username']").send_keys(user)
-            self.find("//input[@name='password']").send_keys(stack.passwords[user], Keys.ENTER)
-            self.find(BROWSE)
+            self.log_in(stack.airflow, user)
 
     def open(self, dag_id=None):
         """All routes from the navigation's place, or the tab of a DAG; then inside the frame."""

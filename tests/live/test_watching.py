@@ -1,4 +1,4 @@
-"""The watch under a live triggerer: no run here is triggered by hand or by the clock."""
+"""The watch under a live triggerer: no run here is triggered by hand or by the schedule."""
 
 from __future__ import annotations
 
@@ -7,88 +7,74 @@ import time
 import pytest
 
 from auth0_webhooks.watch import REMIND_SECONDS
-from tests.live.stack import FAILING, WATCHED, all_ended
-
-pytestmark = pytest.mark.live
+from tests.live.stack import routes_of
 
 
 @pytest.fixture(scope="module")
-def _switched_on(airflow):
-    for dag_id in (WATCHED, FAILING):
-        airflow.cli("dags", "unpause", dag_id)
-    airflow.wait_until(lambda: airflow.runs(WATCHED) and airflow.runs(FAILING), "the clock's first runs", 120)
-    yield
-    for dag_id in (WATCHED, FAILING):
-        airflow.cli("dags", "pause", dag_id)
+def pair(airflow):
+    """Two routes that watch one tenant; the webhook of the second refuses all."""
+    with routes_of(airflow) as make:
+        good = make("watched")
+        bad = make("failing", good.tenant)
+        bad.receiver.behave = lambda _post: 401
+        yield good.enabled(), bad.enabled()
 
 
 @pytest.fixture
-def watched(airflow, services, _switched_on):
-    """The two routes that watch one tenant; what was recorded before is forgotten."""
-    (*_, tenant), (*_, receiver) = services
-    receiver.posts.clear()
-    receiver.behave = lambda post: 401 if post.path == "/failing" else 200
-    return airflow, tenant, receiver
+def watched(pair):
+    """The good one, what was recorded before forgotten."""
+    good, _ = pair
+    good.enable()
+    good.airflow.wait_until(good.all_ended, "earlier runs end", 120)
+    good.receiver.posts.clear()
+    return good
 
 
-def accepted(receiver):
-    return sorted(post.log_id for post in receiver.posts if post.path == "/good")
+def asset_runs(route):
+    query = "select run_id from dag_run where dag_id = ? and run_type = 'asset_triggered'"
+    return route.airflow.rows(query, route.name)
 
 
-def asset_runs(airflow, dag_id):
-    return airflow.rows("select run_id from dag_run where dag_id = ? and run_type = 'asset_triggered'", dag_id)
+def arrives(route, log_id):
+    route.airflow.wait_until(lambda: log_id in route.receiver.accepted, "the event arrives", 60)
 
 
-def test_an_event_starts_a_run_and_a_failing_webhook_of_the_same_tenant_holds_it_up_in_nothing(watched):
-    airflow, tenant, receiver = watched
+def test_an_event_starts_a_run(watched):
+    runs = len(asset_runs(watched))
+    arrives(watched, watched.tenant.add("f"))
+    assert len(asset_runs(watched)) > runs
+
+
+def test_a_route_that_fails_is_not_woken_again_and_again_and_holds_no_other_up(watched, pair):
+    _, bad = pair
+    arrives(watched, watched.tenant.add("f"))
+    noted = "select 1 from variable where key = 'failing_health'"
+    watched.airflow.wait_until(lambda: watched.airflow.rows(noted) and bad.all_ended(), "the failing route is noted", 120)
+    runs = len(bad.runs())
     for _ in range(3):
-        log_id = tenant.add("f")
-        airflow.wait_until(lambda log_id=log_id: log_id in accepted(receiver), "the event arrives", 60)
-    airflow.wait_until(
-        lambda: airflow.rows("select 1 from variable where key = ?", f"{FAILING}_health"), "the failing route is noted", 60
-    )
-    assert asset_runs(airflow, WATCHED)
+        arrives(watched, watched.tenant.add("f"))
+    assert len(bad.runs()) <= runs + 1
 
 
-def test_a_route_that_fails_is_not_woken_again_and_again(watched):
-    airflow, tenant, receiver = watched
-    airflow.wait_until(lambda: all_ended(airflow, FAILING), "its runs so far end", 120)
-    runs = len(airflow.runs(FAILING))
-    for _ in range(3):
-        log_id = tenant.add("f")
-        airflow.wait_until(lambda log_id=log_id: log_id in accepted(receiver), "the good route delivers", 60)
-    assert len(airflow.runs(FAILING)) <= runs + 1
-
-
-def test_a_backlog_is_drained_run_after_run_without_waiting_for_the_clock(watched):
-    airflow, tenant, receiver = watched
-    runs, began = len(asset_runs(airflow, WATCHED)), time.monotonic()
-    backlog = [tenant.add("f") for _ in range(220)]
-    airflow.wait_until(lambda: len(accepted(receiver)) >= len(backlog), "the backlog is drained", 120)
-    assert accepted(receiver) == backlog
-    # Five runs of at most 50 events, and not one for each look that saw some of them.
+def test_a_backlog_is_drained_run_after_run_without_waiting_for_the_schedule(watched):
+    runs, began = len(asset_runs(watched)), time.monotonic()
+    backlog = [watched.tenant.add("f") for _ in range(170)]
+    watched.airflow.wait_until(lambda: len(watched.receiver.accepted) >= len(backlog), "the backlog is drained", 120)
+    assert sorted(watched.receiver.accepted) == backlog
+    # Four runs of at most 50 events, and not one for each look that saw some of them.
     # The watch wakes a route again each REMIND_SECONDS while it lies behind.
     reminders = (time.monotonic() - began) // REMIND_SECONDS
-    assert runs + 4 <= len(asset_runs(airflow, WATCHED)) <= runs + 10 + reminders
+    assert runs + 3 <= len(asset_runs(watched)) <= runs + 8 + reminders
 
 
-def test_pausing_the_dag_stops_a_drain_and_switching_it_on_again_goes_on(watched):
-    airflow, tenant, receiver = watched
-    backlog = [tenant.add("f") for _ in range(300)]
-    airflow.wait_until(lambda: len(accepted(receiver)) >= 50, "the first run delivers", 60)
-    airflow.rest("PATCH", f"/dags/{WATCHED}", is_paused=True)
-    airflow.wait_until(
-        lambda: not airflow.rows("select 1 from task_instance where dag_id = ? and state = 'running'", WATCHED), "tasks end", 60
-    )
-    assert len(accepted(receiver)) < len(backlog)
-    airflow.rest("PATCH", f"/dags/{WATCHED}", is_paused=False)
-    airflow.wait_until(lambda: len(accepted(receiver)) >= len(backlog), "the rest is drained", 120)
-    assert accepted(receiver) == backlog
-
-
-def test_the_watch_goes_on_after_the_triggerer_was_killed(watched):
-    airflow, tenant, receiver = watched
-    airflow.kill_component("triggerer")
-    log_id = tenant.add("f")
-    airflow.start_component("triggerer")
-    airflow.wait_until(lambda: log_id in accepted(receiver), "the event arrives", 180)
+def test_pausing_the_dag_stops_a_drain_and_enabling_it_goes_on(watched):
+    airflow = watched.airflow
+    backlog = [watched.tenant.add("f") for _ in range(200)]
+    watched.wait_for_posts(50)
+    watched.enable(on=False)
+    running = "select 1 from task_instance where dag_id = 'watched' and state = 'running'"
+    airflow.wait_until(lambda: not airflow.rows(running), "tasks end", 60)
+    assert len(watched.receiver.accepted) < len(backlog)
+    watched.enable()
+    airflow.wait_until(lambda: len(watched.receiver.accepted) >= len(backlog), "the rest is drained", 120)
+    assert sorted(watched.receiver.accepted) == backlog

@@ -1,58 +1,28 @@
-"""The page in a real browser: real logins, real runs, every button. WRITE_DOCS=1 takes the pictures in docs/images.
-
-It has an Airflow of its own, whose users have roles. Named so that it comes before the tests that share one: two at a time are
-much for a small machine.
-"""
+"""The page in a real browser: real logins, real runs, every button. WRITE_DOCS=1 takes the pictures in docs/images."""
 
 from __future__ import annotations
 
 import json
-import shutil
+import re
 from datetime import datetime, timedelta, timezone
 
 import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from auth0_webhooks.checkpoint import parse_time
-from demo.local_airflow import PROJECT, LocalAirflow
-from demo.receiver import Receiver
-from demo.tenant import CLIENT_ID, CLIENT_SECRET, Tenant
-from tests.live.browser import MISSING
-from tests.live.conftest import NEVER
-from tests.live.page import BROWSE, DEAD_LETTERS, ROUTES, Page, Stack, behave
-from tests.live.stack import as_connection
+from auth0_webhooks.checkpoint import iso, parse_time
+from auth0_webhooks.window import SETTLE
+from tests.live.browser import BROWSE, MISSING
+from tests.live.page import DEAD_LETTERS, Page, Stack, behave
+from tests.live.stack import routes_of
 
-pytestmark = [pytest.mark.live, pytest.mark.skipif(bool(MISSING), reason=MISSING)]
+pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING)
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory):
-    """Four routes, each of which has had its first run on 300 events of the last two hours."""
-    tenant, receiver = Tenant(), Receiver(behave=behave)
-    dags = shutil.copytree(PROJECT / "dags", tmp_path_factory.mktemp("page") / "dags")
-    lines = [
-        f"  {name}: {{webhook_conn_id: webhook_{name}, schedule: {NEVER}, watch: off, {more}}}" for name, more in ROUTES.items()
-    ]
-    (dags / "webhook_routes.yaml").write_text("\n".join(["routes:", *lines]), encoding="utf-8")
-    with tenant.running(), receiver.running():
-        tenant.log_token_requests = False
-        tenant.add_many(300, types={"s": 8, "f": 4, "ss": 2, "fp": 1, "limit_wc": 1, "slo": 1}, spread=7200)
-        environment = {
-            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin,viewer:viewer,operator:op",
-            "AIRFLOW_CONN_AUTH0_DEFAULT": as_connection(tenant.url, login=CLIENT_ID, password=CLIENT_SECRET),
-            **{f"AIRFLOW_CONN_WEBHOOK_{name.upper()}": as_connection(f"{receiver.url}/{name}") for name in ROUTES},
-        }
-        with LocalAirflow(tmp_path_factory.mktemp("airflow"), dags=dags, environment=environment) as airflow:
-            airflow.wait_until(lambda: len(airflow.rows("select 1 from dag")) == len(ROUTES) + 1, "the DAGs are there", 60)
-            stack = Stack(airflow, tenant, receiver)
-            for name in ROUTES:
-                stack.rest("PATCH", f"/dags/{name}", is_paused=False)
-            ended = "select 1 from dag_run where state in ('success', 'failed')"
-            airflow.wait_until(lambda: len(airflow.rows(ended)) == len(ROUTES), "each route's first run ends", 240)
-            noted = "select 1 from variable where key like '%_health'"
-            airflow.wait_until(lambda: len(airflow.rows(noted)) == 2, "two routes are noted as bad", 60)
-            yield stack
+def stack(airflow):
+    with routes_of(airflow) as make:
+        yield Stack(make)
 
 
 @pytest.fixture(scope="module")
@@ -63,13 +33,19 @@ def operator(stack):
 
 @pytest.fixture
 def page(operator, stack):
-    """The operator's browser, no run under way."""
+    """The operator's browser, no run under way; the webhooks answer as they did at first."""
     stack.idle()
+    stack.receiver.behave = behave
     return operator
 
 
 def entered(moment):
     return moment.strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def settled():
+    """The time before which all events can be found by Auth0's search."""
+    return iso(datetime.now(timezone.utc) - SETTLE)
 
 
 def times(tenant, kinds):
@@ -83,7 +59,12 @@ def test_the_page_in_the_navigation_says_in_words_how_every_route_is(page):
     page.driver.switch_to.frame(page.find("//iframe"))
     page.find("//main[@aria-busy='false']")
     text = page.text()
-    assert "2 of 4 routes are not well." in text
+    bad, total = re.search(r"(\d+) of (\d+) routes are not well", text).groups()
+    states = [
+        badge.get_attribute("class") for badge in page.driver.find_elements(By.XPATH, "//tr//span[starts-with(@class, 'state')]")
+    ]
+    troubles = [state for state in states if state.split()[1] in {"failing", "held", "gap", "waiting"}]
+    assert (int(total), int(bad)) == (len([state for state in states if state != "state off"]), len(troubles))
     for name, state, words in (
         ("billing", "failing", "answers 401"),
         ("alerts", "held", "held until"),
@@ -99,22 +80,21 @@ def test_the_page_in_the_navigation_says_in_words_how_every_route_is(page):
 def test_the_tab_of_a_route_shows_its_runs_chart_checkpoint_and_dead_letters(page, stack):
     page.open("signups")
     text = page.text()
-    last = stack.tenant.log()[-1][0]
-    assert last in text  # the checkpoint
+    assert stack.last in text  # the checkpoint
     refused = times(stack.tenant, {"fp"})
     assert f"Dead-lettered: {len(refused)}" in text
-    assert f"Delivered: {len(stack.sent('/signups'))}" in text
+    assert f"Delivered: {len(stack.sent('signups'))}" in text
     assert "422 Unprocessable Entity" in text
     assert "everything wanted was delivered" in text
     page.picture("page-route")
 
 
 def test_a_run_on_the_page_leads_to_the_run_in_airflow(page, stack):
-    page.open("logins")
+    page.open("signups")
     page.click("//table//tbody/tr[1]/th/a")
     page.driver.switch_to.default_content()
-    ((run_id,),) = stack.airflow.rows("select run_id from dag_run where dag_id = 'logins'")
-    stack.airflow.wait_until(lambda: "/dags/logins/runs/" in page.driver.current_url, "Airflow shows the run", 20)
+    ((run_id, _),) = stack.routes["signups"].runs()
+    stack.airflow.wait_until(lambda: "/dags/signups/runs/" in page.driver.current_url, "Airflow shows the run", 20)
     assert run_id.split("__")[0] in page.driver.current_url
 
 
@@ -138,7 +118,8 @@ def test_run_now_delivers_what_is_new(page, stack):
     new = stack.tenant.add("f")
     page.open("logins").press("Run now")
     page.said("everything wanted was delivered")
-    assert new in stack.sent("/logins")
+    assert new in stack.sent("logins")
+    assert stack.audited("trigger_dag_run", "logins")
 
 
 def test_switching_off_and_on_switches_the_dag(page, stack):
@@ -150,6 +131,7 @@ def test_switching_off_and_on_switches_the_dag(page, stack):
     page.press("Switch on")
     page.find("//button[normalize-space()='Switch off']")
     assert stack.airflow.rows(paused) == [(0,)]
+    assert stack.audited("patch_dag", "logins")
 
 
 def test_a_replay_is_counted_first_and_sends_just_that(page, stack):
@@ -171,23 +153,23 @@ def test_a_replay_is_counted_first_and_sends_just_that(page, stack):
     page.press(f"Send {len(wanted)} events")
     page.said("The replay", 30)
     stack.idle()
-    assert sorted(stack.sent("/logins")) == sorted(wanted)
+    assert sorted(stack.sent("logins")) == sorted(wanted)
 
 
 def test_dead_letters_are_listed_with_their_answer_and_sent_again(page, stack):
     refused = [log_id for log_id, kind, _ in stack.tenant.log() if kind == "fp"]
-    page.open("signups").press("List dead letters")
+    page.open("refunds").press("List dead letters")
     page.said(f"of {DEAD_LETTERS}: success")
     page.find(f"//p[contains(., '{len(refused)} dead letters when last listed')]")
-    stack.receiver.behave = lambda post: behave(post) if post.path != "/signups" else 200
+    stack.receiver.behave = lambda post: behave(post) if post.path != "/refunds" else 200
     page.press("Send dead letters again …")
     page.press("Send again")
     page.find("//p[contains(., '0 dead letters when last listed')]", 120)
-    assert set(refused) <= set(stack.sent("/signups"))
+    assert set(refused) <= set(stack.sent("refunds"))
 
 
 def test_a_hold_is_lifted_and_the_next_run_delivers(page, stack):
-    page.open("alerts")
+    page.open("pager")
     assert "held until" in page.text()
     stack.receiver.behave = lambda _post: 200
     page.press("Lift the hold …")
@@ -196,7 +178,7 @@ def test_a_hold_is_lifted_and_the_next_run_delivers(page, stack):
     page.find("//main[contains(., 'the hold is over')]")
     page.press("Run now")
     page.said("everything wanted was delivered")
-    assert len(stack.sent("/alerts")) == len(times(stack.tenant, {"limit_wc"}))
+    assert len(stack.sent("pager")) == len(times(stack.tenant, {"limit_wc"}))
 
 
 def test_moving_the_checkpoint_back_says_how_many_events_that_means_and_sends_them_again(page, stack):
@@ -205,11 +187,14 @@ def test_moving_the_checkpoint_back_says_how_many_events_that_means_and_sends_th
     again = [moment for moment in times(stack.tenant, {"s", "f"}) if moment >= back.isoformat()[:19]]
     page.open("logins").press("Move the checkpoint …")
     page.enter("at", entered(back))
+    first = settled()
     page.press("What would that mean?")
     page.said("will be sent again, with the same webhook-id", 120)
     said = page.text("//dialog//*[@role='status']")
     counted = int(said.split(": ")[1].split(" ")[0])
-    assert counted in {len(again), len(again) - 1}  # but the one that was logged while these tests ran
+    # What is too new to be searched is not counted, nor is the checkpoint's own event.
+    least, most = (len([date for date in again if date < until]) for until in (first, settled()))
+    assert least - 1 <= counted <= most
     page.picture("page-move", "//dialog")
     stack.receiver.posts.clear()
     page.click("//button[@id='confirm']")
@@ -218,12 +203,8 @@ def test_moving_the_checkpoint_back_says_how_many_events_that_means_and_sends_th
     stack.idle()
     page.open("logins").press("Run now")
     page.said("everything wanted was delivered")
-    assert len(stack.sent("/logins")) == len(again)
-
-
-def test_every_action_is_in_airflows_audit_log_with_its_user(stack, page):
-    events = {event for (event,) in stack.airflow.rows("select event from log where owner = 'operator'")}
-    assert {"trigger_dag_run", "patch_dag", "patch_variable"} <= events
+    assert len(stack.sent("logins")) == len(again)
+    assert stack.audited("patch_variable", "logins_checkpoint")
 
 
 def test_forms_are_worked_by_keyboard_and_give_the_focus_back(page):
@@ -283,7 +264,7 @@ def test_a_connection_of_the_tenants_own_type_has_labelled_fields(stack):
 def test_test_runs_on_a_worker_and_says_what_the_webhook_answered(stack):
     body = {"connection_id": "webhook_new", "conn_type": "webhook", "host": f"{stack.receiver.url}/new"}
     stack.receiver.posts.clear()
-    queued = stack.rest("POST", "/connections/enqueue-test", **body)
+    queued = stack.airflow.rest("POST", "/connections/enqueue-test", **body)
     token = queued["token"]
     message = "select state, result_message from connection_test_request where token = ?"
     stack.airflow.wait_until(lambda: stack.airflow.rows(message, token)[0][1], "the test has an outcome", 60)

@@ -1,0 +1,41 @@
+"""Runs the live tests on one Airflow, side by side: first those that leave each other alone, then those that kill its parts."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.live.stack import running_airflow
+
+AT_ONCE = 4
+"""Tests wait for Airflow more than they work, so more of them go at once than there are cores."""
+
+
+def main(arguments: list[str]) -> int:
+    """Run them; 0 if all passed.
+
+    :param arguments: more arguments for pytest.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that Airflow is ended
+    folder = Path(__file__).parent
+    longest, disruptive = folder / "test_page.py", folder / "test_disruptions.py"
+    home = tempfile.TemporaryDirectory(prefix="auth0-webhooks-live-", ignore_cleanup_errors=True)
+    with home as folder_of_airflow, running_airflow(Path(folder_of_airflow)) as airflow:
+        environment = {**os.environ, "LIVE_AIRFLOW": str(airflow.home)}
+        return max(
+            subprocess.run(
+                [sys.executable, "-m", "pytest", "-n", str(AT_ONCE), *which, *arguments], env=environment, check=False
+            ).returncode
+            for which in (
+                ("--dist", "loadfile", "--no-loadscope-reorder", str(longest), str(folder), "--ignore", str(disruptive)),
+                ("--dist", "load", str(disruptive)),
+            )
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,50 @@
+"""A run that is brought to the middle of its delivery, for something to happen to it there."""
+
+from __future__ import annotations
+
+import contextlib
+
+import psutil
+
+BOUND = 105
+"""How many events may come twice after a kill: 100 acknowledgements that are not saved yet, and 5 calls under way."""
+
+
+class Interrupted:
+    """The first run of a route; ``end`` checks that all arrived and how many came twice."""
+
+    def __init__(self, route, count=1500):
+        self.route, self.airflow, self.receiver = route, route.airflow, route.receiver
+        route.tenant.add_many(count)
+        self.slow = True
+        # Quick at first, then so slowly that there is time for what is to happen.
+        self.receiver.behave = lambda _post: ("slow", 0.1) if self.slow and len(self.receiver.posts) > 200 else 200
+        route.enable()
+        route.wait_for_posts(250)
+        ((self.run_id, _),) = route.runs()
+
+    def end(self, repeats):
+        """Wait for the run, start another as the schedule would, and count."""
+        self.slow = False
+        state = self.route.wait_for(self.run_id, 300)
+        self.route.trigger("next")
+        assert self.route.wait_for("next", 300) == "success"
+        assert sorted(set(self.receiver.accepted)) == self.route.wanted()
+        assert self.receiver.repeats <= repeats
+        print(f"{self.route.name}: {state}, {self.receiver.repeats} repeats of {len(self.receiver.posts)} POSTs")
+        return state
+
+    def process(self):
+        """The process of its ``deliver`` task, or None: a descendant of the scheduler, with the title that LocalExecutor sets."""
+        query = "select id from task_instance where dag_id = ? and run_id = ? and task_id = 'deliver'"
+        ((task_id,),) = self.airflow.rows(query, self.route.name, self.run_id)
+        for process in psutil.Process(self.airflow.pids()["scheduler"]).children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                title = " ".join(process.cmdline())
+                if (
+                    title.startswith("airflow worker -- ")
+                    and "LocalExecutor" not in title
+                    and f"{task_id}" in title.replace("-", "")
+                ):
+                    return process
+        return None
