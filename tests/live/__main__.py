@@ -1,4 +1,4 @@
-"""Runs the live tests on one Airflow, side by side: first those that leave each other alone, then those that kill its parts."""
+"""Runs the live tests on one Airflow: side by side those that leave each other alone, last those that kill its parts."""
 
 from __future__ import annotations
 
@@ -22,17 +22,19 @@ def main(arguments: list[str]) -> int:
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that Airflow is ended
     folder = Path(__file__).parent
-    longest, disruptive = folder / "test_page.py", folder / "test_disruptions.py"
+    browser = [str(folder / name) for name in ("test_page.py", "test_forms.py")]
+    disruptive = str(folder / "test_disruptions.py")
+    others = [str(folder), *(f"--ignore={file}" for file in (*browser, disruptive))]
     home = tempfile.TemporaryDirectory(prefix="auth0-webhooks-live-", ignore_cleanup_errors=True)
     with home as folder_of_airflow, running_airflow(Path(folder_of_airflow)) as airflow:
         environment = {**os.environ, "LIVE_AIRFLOW": str(airflow.home)}
+        side_by_side = ("-n", str(AT_ONCE), "--dist")
         return max(
-            subprocess.run(
-                [sys.executable, "-m", "pytest", "-n", str(AT_ONCE), *which, *arguments], env=environment, check=False
-            ).returncode
+            subprocess.run([sys.executable, "-m", "pytest", *which, *arguments], env=environment, check=False).returncode
             for which in (
-                ("--dist", "loadfile", "--no-loadscope-reorder", str(longest), str(folder), "--ignore", str(disruptive)),
-                ("--dist", "load", str(disruptive)),
+                (*side_by_side, "loadfile", "--no-loadscope-reorder", *others),
+                browser,  # by themselves: a page does not try again what a busy SQLite refuses
+                (*side_by_side, "load", disruptive),
             )
         )
 
