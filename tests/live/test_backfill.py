@@ -11,9 +11,9 @@ from tests.live.past import HOUR, Past
 def test_a_backfill_by_the_cli_delivers_each_interval_once_beside_a_live_run(route):
     one = route("backfilled").enabled()
     past, receiver = Past(one), one.receiver
-    now = [one.tenant.add("f") for _ in range(150)]
-    # The live run stands still, in mid-delivery, until a backfill run has begun.
-    receiver.behave = lambda post: 200 if post.log_id in past.ids or past.sent() else 503
+    now = [one.tenant.add("f") for _ in range(1000)]
+    # The live run takes its time, a quarter of an hour if need be, until a backfill run has begun.
+    receiver.behave = lambda post: 200 if post.log_id in past.ids or past.sent() else ("slow", 5)
     one.trigger("live-beside")
     one.wait_for_posts(5)
     past.create(0, 2, "--max-active-runs", "2")
