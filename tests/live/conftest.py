@@ -18,12 +18,13 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(scope="session")
-def airflow(tmp_path_factory):
+def airflow(request, tmp_path_factory):
     """Scheduler, DAG processor, API server and triggerer, with all routes of stack.py, each paused."""
     if home := os.environ.get("LIVE_AIRFLOW"):
         yield LocalAirflow.attach(Path(home))
     else:
-        with running_airflow(tmp_path_factory.mktemp("live")) as running:
+        only_page = "WRITE_DOCS" in os.environ and {item.path.name for item in request.session.items} == {"test_page.py"}
+        with running_airflow(tmp_path_factory.mktemp("live"), only_page=only_page) as running:
             yield running
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
 import urllib.error
 from collections.abc import Callable, Iterator
@@ -29,7 +28,7 @@ PAGE: dict[str, dict[str, Any]] = {
     "pager": {**SHOP, "log_types": ["limit_wc"]},
     "billing": {**SHOP, "log_types": ["slo"]},
 }
-"""The routes of the tests of the page. WRITE_DOCS makes no others, so that the pictures show just these."""
+"""The routes of the tests of the page. Its pictures are taken with no others, so that they show just these."""
 
 HOURLY = {"schedule": "7 * * * *", "start_from": "now"}
 WATCHING = {"auth0_conn_id": "auth0_watched", "watch": 1}
@@ -55,12 +54,12 @@ OTHERS: dict[str, dict[str, Any]] = {
 
 
 @contextlib.contextmanager
-def running_airflow(home: Path) -> Iterator[LocalAirflow]:
-    """The Airflow of all live tests, with all routes, each paused."""
+def running_airflow(home: Path, *, only_page: bool = False) -> Iterator[LocalAirflow]:
+    """The Airflow of all live tests, with all routes (or those of the page), each paused."""
     dags = shutil.copytree(PROJECT / "dags", home / "dags", ignore=shutil.ignore_patterns("__pycache__", "*.yaml"))
     shutil.copy(PROJECT / "tests" / "support" / "dags" / "webhook_routes.py", dags)
     (dags / "waits.json").write_text(json.dumps({"task_retry": 1.0}), encoding="utf-8")
-    routes = PAGE if os.environ.get("WRITE_DOCS") else {**PAGE, **OTHERS}
+    routes = PAGE if only_page else {**PAGE, **OTHERS}
     usual = {name: {"schedule": NEVER, "watch": "off", **_connection_ids(name), **more} for name, more in routes.items()}
     (dags / "webhook_routes.yaml").write_text(yaml.safe_dump({"routes": usual}), encoding="utf-8")
     environment = {

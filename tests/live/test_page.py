@@ -1,4 +1,7 @@
-"""The page in a real browser: real logins, real runs, every button. WRITE_DOCS=1 takes the pictures in docs/images."""
+"""The page in a real browser: real logins, real runs, every button.
+
+WRITE_DOCS=1 takes the pictures in docs/images; run by itself, so that they show its routes only.
+"""
 
 from __future__ import annotations
 
