@@ -3,8 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# Side by side, a file at a time; one process more than there are cores, since tests also wait. The longest files are in tests/runs.
-PYTEST = $(BIN)/python -m pytest -n $$($(BIN)/python -c 'import os; print((os.cpu_count() or 1) + 1)') --dist loadfile --no-loadscope-reorder
+SHUFFLED = $(if $(SEED),-p randomly --randomly-seed=$(SEED))
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
@@ -45,12 +44,11 @@ guarantees: $(READY)  ## Run the fault matrix and write docs/guarantees.md from 
 bench: $(READY)  ## Measure, print each target met or missed, write docs/benchmarks.md (ONLY="delivery parsing" for some)
 	@PYTHONPATH=plugins $(BIN)/python -m bench $(ONLY)
 
-test: $(READY)  ## Run every test, on real HTTP, a real Airflow and a real database
-	@$(PYTEST) tests/runs tests/unit
-	@$(BIN)/python -m tests.live  # apart, so that its Airflow does not run beside the others
+test: $(READY)  ## Run every test, on real HTTP, a real Airflow and a real database (SEED=7 for another order)
+	@$(BIN)/python -m tests $(SHUFFLED)
 
 test-fast: $(READY)  ## Run the tests that need no Airflow (a minute)
-	@$(PYTEST) tests/unit
+	@$(BIN)/python -m tests fast $(SHUFFLED)
 
 compose-test: $(READY)  ## Try docker-compose.yaml: schema, and where an engine is present the stack with a killed worker (minutes)
 	@COMPOSE_TEST=1 $(BIN)/python -m pytest -v -rsfEP tests/unit/test_compose.py tests/unit/test_stack.py

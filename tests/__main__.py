@@ -1,0 +1,49 @@
+"""Runs every test: the live ones on their Airflow and, beside them, all others. Live tests wait more than they work.
+
+``python -m tests fast`` runs those of tests/unit only; more arguments go to pytest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+
+from tests.live.__main__ import main as run_live_tests
+
+AT_ONCE = str((os.cpu_count() or 1) + 1)
+SIDE_BY_SIDE = (sys.executable, "-m", "pytest", "-n", AT_ONCE, "--dist", "loadfile", "--no-loadscope-reorder")
+"""A file at a time in one process more than there are cores, since tests also wait. The longest files are in tests/runs."""
+
+
+def main(arguments: list[str]) -> int:
+    """Run them; 0 if all passed."""
+    if arguments[:1] == ["fast"]:
+        return subprocess.run([*SIDE_BY_SIDE, "tests/unit", *arguments[1:]], check=False).returncode
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what runs beside is ended
+    with beside([*SIDE_BY_SIDE, "tests/runs", "tests/unit", *arguments]) as others:
+        live = run_live_tests(arguments)
+        return max(live, others.wait())
+
+
+@contextlib.contextmanager
+def beside(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
+    """A command that runs meanwhile; what it prints comes at the end, in one piece."""
+    with tempfile.TemporaryFile() as printed:
+        running = subprocess.Popen(command, stdout=printed, stderr=subprocess.STDOUT)
+        try:
+            yield running
+        finally:
+            running.terminate()  # does nothing where it has ended
+            running.wait()
+            printed.seek(0)
+            sys.stdout.flush()
+            sys.stdout.buffer.write(printed.read())
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
