@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from auth0_webhooks.errors import SettingError, WebhookRouteError
-from auth0_webhooks.handover import FETCH, FILTER, manifest, pull_batches
+from auth0_webhooks.handover import Batches, filtered_batches
 from auth0_webhooks.route_operator import RouteOperator, RunSettings, checkpoint_description
 
 if TYPE_CHECKING:
@@ -33,16 +33,22 @@ class DeliverOperator(RouteOperator):
 
     def execute(self, context: Context) -> None:
         """Deliver; pushes the report as XCom ``report`` whether or not it succeeds."""
-        from auth0_webhooks.report import outcome_of_delivery, publish
+        from auth0_webhooks.report import new_report, outcome_of_delivery, publish
 
         run = self.run_settings(context)
-        fetched, filtered = manifest(context, FETCH), manifest(context, FILTER)
+        try:
+            fetched, filtered, batches = filtered_batches(context)
+        except WebhookRouteError as error:
+            # The counts of tasks that do not belong together make no report.
+            publish(context, run, new_report(context, run, outcome=f"failed: {error}"), known=False)
+            raise
         report = _report(context, run, fetched, filtered)
         try:
+            report.check()
             if report.dry_run:
                 report.outcome = "dry run, nothing was sent and nothing moved"
             else:
-                self._deliver(context, run, fetched, filtered)
+                self._deliver(context, run, fetched, filtered, batches)
                 report.outcome = outcome_of_delivery(report, self._delivery.figures if self._delivery else None)
         except BaseException as error:
             report.outcome = f"failed: {error if isinstance(error, WebhookRouteError) else type(error).__name__}"
@@ -54,7 +60,9 @@ class DeliverOperator(RouteOperator):
         report.check(all_settled=bool(ended))
         _emit(context, run.route, report)
 
-    def _deliver(self, context: Context, run: RunSettings, fetched: dict[str, Any], filtered: dict[str, Any]) -> None:
+    def _deliver(
+        self, context: Context, run: RunSettings, fetched: dict[str, Any], filtered: dict[str, Any], batches: Batches
+    ) -> None:
         from auth0_webhooks.dead_letters import DeadLetterStore
         from auth0_webhooks.delivery import Delivery
         from auth0_webhooks.events import Position
@@ -69,6 +77,7 @@ class DeliverOperator(RouteOperator):
                 f"route {route.name!r}: key 'redact' has changed since this run's filter: nothing more of it is sent. A live run "
                 "leaves its events to the next one; a backfill or a replay is to be cleared, with all its tasks"
             )
+        batches.check()
         keeper: WindowProgress | CheckpointVariable
         if run.window:
             store = context["task_state_store"]
@@ -95,7 +104,7 @@ class DeliverOperator(RouteOperator):
         )
         if self._killed:
             delivery.stop(_KILLED)
-        delivery.run(lambda: pull_batches(context, FILTER))
+        delivery.run(lambda: batches)
         if isinstance(keeper, WindowProgress):
             keeper.finish()
 
@@ -151,6 +160,7 @@ def _report(context: Context, run: RunSettings, fetched: dict[str, Any], filtere
         },
         **filtered["counts"],
     )
+    report.not_reached = report.selected
     # Whichever task was told so: a dry run never becomes a real one.
     report.dry_run = report.dry_run or fetched["dry_run"]
     return report

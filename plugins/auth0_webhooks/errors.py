@@ -110,6 +110,12 @@ class BatchMissingError(WebhookRouteError):
     retry = False
 
 
+class BatchesMixedError(WebhookRouteError):
+    """The batches of a run are not all of one fetch and one filter: nothing may be sent of them, and no place moved by them."""
+
+    retry = False
+
+
 class LedgerError(WebhookRouteError):
     """The report does not account for every event that was read: a fault in this project."""
 

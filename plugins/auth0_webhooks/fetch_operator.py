@@ -29,7 +29,7 @@ class FetchOperator(RouteOperator):
     ui_color = "#e8f0fe"
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Read; returns the manifest of what was read."""
+        """Read; returns the manifest of what was read, with the id of this try in ``fetch``, as each batch has it, too."""
         from auth0_webhooks.batch import batches, pack
         from auth0_webhooks.report import new_report, publish
         from auth0_webhooks.tenant import TenantHook
@@ -41,8 +41,8 @@ class FetchOperator(RouteOperator):
         hook = TenantHook(conn_id, TokenVariable(conn_id), wait_for_limits=run.window is not None, waits=self.waits)
         notes: list[str] = []
         reading: Reading | WindowReading | None = None
-        first = last = None
-        number = -1
+        first = last = batches_end = None
+        number, fetch_try = -1, uuid.uuid4().hex
         try:
             reading, first_run = (
                 self._window(run, run.window, hook, notes) if run.window else self._live(context, run, hook, notes)
@@ -51,8 +51,8 @@ class FetchOperator(RouteOperator):
                 log.warning("%s", note)
             ti.xcom_push(OPEN_BATCHES, context["run_id"])
             for number, batch in enumerate(batches(reading.events())):
-                first, last = first or batch.events[0].date, batch.events[-1].date
-                ti.xcom_push(batch_key(number), pack(batch))
+                first, last, batches_end = first or batch.events[0].date, batch.events[-1].date, batch.end
+                ti.xcom_push(batch_key(number), pack(batch, made_by=fetch_try, number=number))
                 log.info("read batch %d: %d events up to %s", number, len(batch.events), batch.end.date)
         except WebhookRouteError as error:
             # Nothing was handed on, so nothing of what was read counts as read.
@@ -67,6 +67,7 @@ class FetchOperator(RouteOperator):
             "read": reading.read,
             "start": list(reading.start),
             "end": list(reading.end),
+            "batches_end": list(batches_end or reading.start),
             "first_run": first_run,
             "first_event": first,
             "last_event": last,
@@ -74,7 +75,7 @@ class FetchOperator(RouteOperator):
             "gap": _gap(reading),
             "notes": notes,
             "dry_run": run.dry_run,
-            "fetch": uuid.uuid4().hex,
+            "fetch": fetch_try,
             "api_requests": hook.api_requests,
             "token_requests": hook.token_requests,
         }

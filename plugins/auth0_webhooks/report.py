@@ -86,8 +86,8 @@ class Report:
         if self.read != dropped + settled or self.selected != settled or self.not_reached < 0 or left:
             raise LedgerError(
                 f"the report of {self.run_id} does not balance: {self.read} read, {dropped} left out, {self.selected} "
-                f"selected, {settled - left} of them accounted for. This is a fault in this project; nothing was lost: the "
-                "checkpoint is only moved by what the webhook acknowledged"
+                f"selected, {settled - left} of them accounted for. This is a fault in this project. Replay the time of "
+                f"its events to be sure that all of them arrive: since {self.first_event} until just after {self.last_event}"
             )
 
     def as_dict(self) -> dict[str, Any]:

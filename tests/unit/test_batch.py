@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auth0_webhooks import batch as batch_module
-from auth0_webhooks.batch import Batch, batches, pack, unpack
-from auth0_webhooks.errors import BatchMissingError
+from auth0_webhooks.batch import Batch, Label, batches, label_of, pack, unpack
+from auth0_webhooks.errors import BatchesMixedError, BatchMissingError
 from auth0_webhooks.events import LogEvent, Position
 from tests.support.factory import START, events
 
@@ -17,9 +17,10 @@ anything = st.text(alphabet=st.characters(codec=None))
 def test_a_batch_comes_back_as_it_was_packed(rows):
     made = [LogEvent(*row, START) for row in rows]
     batch = Batch(START, Position("9", "d", seen=True), made)
-    packed = pack(batch)
+    packed = pack(batch, made_by="a try", number=3)
     assert packed.isascii()
     assert unpack(packed, name="x") == batch
+    assert label_of(packed, name="x") == Label("a try", 3, batch.start, batch.end)
 
 
 @given(st.lists(st.integers(0, 3_000_000), max_size=30), st.integers(1, 7))
@@ -41,10 +42,30 @@ def test_batches_hold_every_event_once_in_order_and_keep_to_both_limits(sizes, m
     assert [batch.end for batch in cut] == [batch.events[-1].position for batch in cut]
 
 
-@pytest.mark.parametrize("packed", [None, "file:///xcom/batch_00000", "", 5, {"a": 1}, "aGVsbG8="])
+@pytest.mark.parametrize("packed", [None, "file:///xcom/batch_00000", "", 5, {"a": 1}, "aGVsbG8=", "\n", '["a",0,1,2]\n'])
 def test_what_is_no_batch_is_reported_as_missing(packed):
     with pytest.raises(BatchMissingError, match="batch_00007 is no longer in XCom"):
         unpack(packed, name="batch_00007")
+
+
+# What version 0.1.0 pushed: no label, all of it compressed.
+FORMER = (
+    "eAG1kMEKwjAMhl9Fcu4kyWHgnmMn2yIbqyLUKWt7GOK725oePQzBkFPy50v+aD0n7xUwctsg5ewRu0/uEfEI6jz44KzScEAsKiJmyq2tQVDpRA1zT0KnSo9L"
+    "KvA/0SHk5U8D0xCdgW5nxOeXSwyo3I3ro+qCFPz9crpOMvqrfyHN6Ta6pZDoBWrj1621b5TkXcQ="
+)
+
+
+def test_a_batch_of_an_earlier_version_is_known_as_one():
+    with pytest.raises(
+        BatchesMixedError, match="batch_00000 was made by an earlier version .* clear fetch with its downstream tasks"
+    ):
+        unpack(FORMER, name="batch_00000")
+
+
+def test_a_damaged_batch_says_what_to_do():
+    packed = pack(Batch(START, START, events(1)), made_by="x", number=0)
+    with pytest.raises(BatchMissingError, match="batch_00007 is damaged: .* clear fetch"):
+        unpack(packed[:-9], name="batch_00007")
 
 
 def test_a_batch_is_a_fraction_of_its_events():
@@ -53,4 +74,4 @@ def test_a_batch_is_a_fraction_of_its_events():
     from demo.tenant import make_event
 
     made = [e._replace(body=json.dumps(make_event(e.log_id, e.date, "s", n))) for n, e in enumerate(events(2000))]
-    assert len(pack(Batch(START, made[-1].position, made))) < sum(len(event.body) for event in made) / 5
+    assert len(pack(Batch(START, made[-1].position, made), made_by="x", number=0)) < sum(len(event.body) for event in made) / 5

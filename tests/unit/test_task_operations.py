@@ -1,0 +1,386 @@
+"""Tasks cleared, marked, frozen and run again in every way, over real HTTP: nothing is lost, and no report is out of balance.
+
+Runs, tasks, XCom and Variables are in memory; tests/runs/test_task_operations.py has those of Airflow.
+OPERATIONS=10000 in the environment tries as many.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections import defaultdict
+from datetime import datetime, timezone
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk.definitions.retry_policy import RetryAction
+from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
+from airflow.sdk.execution_time import xcom
+from airflow.sdk.execution_time.comms import ErrorResponse
+
+from auth0_webhooks import batch, connections, health, variables
+from auth0_webhooks.alarm import note_failure, note_success
+from auth0_webhooks.deliver_operator import DeliverOperator
+from auth0_webhooks.errors import BatchesMixedError, WebhookRouteError
+from auth0_webhooks.fetch_operator import FetchOperator
+from auth0_webhooks.filter_operator import FilterOperator
+from auth0_webhooks.handover import DELIVER, FETCH, FILTER, remove_batches
+from auth0_webhooks.route import Route
+from auth0_webhooks.route_dag import RETRIES
+from auth0_webhooks.route_operator import PARAMS, AnswerRetryPolicy
+from auth0_webhooks.waits import Waits
+from demo.receiver import Receiver
+from demo.tenant import CLIENT_ID, CLIENT_SECRET, Tenant
+from tests.conftest import set_connection
+from tests.support.operations import CALLS, TASKS, Backend, Walk
+
+OPERATORS = {FETCH: FetchOperator, FILTER: FilterOperator, DELIVER: DeliverOperator}
+SEQUENCE = 100
+WAITS = Waits(post_retries=0.01, first_back_off=0.01, tenant_back_off=0.01)
+
+
+class Stored:
+    """Variables in memory."""
+
+    def __init__(self, walk):
+        self.values, self.walk = {}, walk
+
+    def get(self, key):
+        if key not in self.values:
+            raise AirflowRuntimeError(ErrorResponse(error=ErrorType.VARIABLE_NOT_FOUND))
+        return self.values[key]
+
+    def keys(self, prefix):
+        return [key for key in self.values if key.startswith(prefix)]
+
+    def set(self, key, value, description=None):
+        if self.walk().lose_saves and key.endswith("_checkpoint"):
+            raise AirflowRuntimeError(ErrorResponse(error=ErrorType.API_SERVER_ERROR))
+        self.values[key] = value
+
+    def delete(self, key):
+        self.values.pop(key, None)
+
+
+class TaskState(dict):
+    """The task state store of a run's deliver."""
+
+    def __init__(self, walk):
+        super().__init__()
+        self.walk = walk
+
+    def set(self, key, value):
+        if self.walk().lose_saves:
+            raise AirflowRuntimeError(ErrorResponse(error=ErrorType.API_SERVER_ERROR))
+        self[key] = value
+
+
+class Instance:
+    """What a task sees of its task instance."""
+
+    dag_id = "r"
+
+    def __init__(self, memory, run, task_id):
+        self.memory, self.run_id, self.task_id, self.try_number = memory, run.run_id, task_id, run.tries[task_id]
+
+    def xcom_push(self, key, value):
+        self.memory.entries[self.run_id, self.task_id, key] = value
+
+    def xcom_pull(self, task_ids, key="return_value", run_id=None, include_prior_dates=False, map_indexes=None):
+        if include_prior_dates:
+            found = [value for (_, task, k), value in self.memory.entries.items() if (task, k) == (task_ids, key)]
+            return found[-1] if found else None
+        return self.memory.entries.get((run_id or self.run_id, task_ids, key))
+
+    def get_dagrun_state(self, dag_id, run_id):
+        run = next((run for run in self.memory.runs if run.run_id == run_id), None)
+        return "running" if run and self.memory.runnable(run) else "success"
+
+
+class Memory(Backend):
+    """Airflow in memory, as far as the tasks of a route can see."""
+
+    def __init__(self):
+        self.runs, self.entries, self.params = [], {}, {}
+        self.route: Any = None
+        self.walk: Any = None
+        self.variables = Stored(lambda: self.walk)
+
+    def delete(self, *, key, task_id, dag_id, run_id):
+        """As ``XCom.delete`` does."""
+        self.entries.pop((run_id, task_id, key), None)
+
+    def start_run(self, window):
+        since, until = window or (None, None)
+        run = SimpleNamespace(
+            run_id=f"run {len(self.runs)}",
+            window=window,
+            states=dict.fromkeys(TASKS),
+            tries=dict.fromkeys(TASKS, 0),
+            most=dict.fromkeys(TASKS, RETRIES),
+            state=TaskState(lambda: self.walk),
+            dag_run=SimpleNamespace(
+                run_type="backfill" if window else "scheduled",
+                conf=None,
+                data_interval_start=since,
+                data_interval_end=until,
+                logical_date=since,
+                run_after=datetime.now(timezone.utc),
+            ),
+        )
+        self.runs.append(run)
+        return run
+
+    def runnable(self, run):
+        able, before = [], "success"
+        for task in TASKS:
+            if run.states[task] is None and before in {"failed", "upstream_failed", "skipped"}:
+                run.states[task] = "skipped" if before == "skipped" else "upstream_failed"
+            if run.states[task] in {None, "up_for_retry"} and before == "success":
+                able.append(task)
+            before = run.states[task]
+        return able
+
+    def execute(self, run, task):
+        for key in [key for key in self.entries if key[:2] == (run.run_id, task)]:
+            del self.entries[key]
+        run.tries[task] += 1
+        run.states[task] = "running"
+        operator = OPERATORS[task](task_id=task, route=self.route, waits=WAITS)
+        context = {
+            "ti": Instance(self, run, task),
+            "task": operator,
+            "run_id": run.run_id,
+            "dag_run": run.dag_run,
+            "params": {**dict.fromkeys(PARAMS), **self.params},
+            "task_state_store": run.state,
+            "outlet_events": defaultdict(lambda: SimpleNamespace(add=lambda *_, **__: None)),
+        }
+        state = "success"
+        try:
+            result = self.walk.around(OPERATORS[task].execute.__wrapped__, operator, context)
+            if result is not None:
+                context["ti"].xcom_push("return_value", result)
+        except Exception as error:
+            if not isinstance(error, WebhookRouteError | AirflowRuntimeError) and type(error).__name__ != "ThoughtDeadError":
+                raise
+            context["exception"] = error
+            decision = AnswerRetryPolicy().evaluate(error, run.tries[task], run.most[task])
+            retried = decision.action is not RetryAction.FAIL and run.tries[task] <= run.most[task]
+            state = "up_for_retry" if retried else "failed"
+        if run.states[task] != "running":
+            return  # marked or cleared meanwhile
+        run.states[task] = state
+        callbacks = {"failed": [remove_batches, note_failure], "success": [remove_batches, note_success] * (task == DELIVER)}
+        for callback in callbacks.get(state, []):
+            callback(context)
+
+    def state(self, run, task):
+        return run.states[task]
+
+    def clear(self, run, tasks):
+        for task in tasks:
+            run.states[task], run.most[task] = None, run.tries[task] + RETRIES
+
+    def mark(self, run, task, state):
+        run.states[task] = state
+        for later in TASKS[TASKS.index(task) + 1 :]:  # as Airflow's API does: what failed for it is to run
+            if state == "success" and run.states[later] == "upstream_failed":
+                run.states[later] = None
+
+    def xcoms(self, run):
+        return {(task, key): value for (run_id, task, key), value in self.entries.items() if run_id == run.run_id}
+
+    def set_xcom(self, run, task, key, value):
+        self.entries[run.run_id, task, key] = value
+
+    def delete_xcom(self, run, task, key):
+        self.entries.pop((run.run_id, task, key), None)
+
+    def checkpoint(self):
+        return self.variables.values.get("r_checkpoint")
+
+    def progress(self, run):
+        return dict(run.state)
+
+
+@contextlib.contextmanager
+def world(seed, max_events):
+    """A walk that has not begun, over a route in memory whose tenant and webhook are real."""
+    with Tenant().running() as tenant, Receiver().running() as receiver, pytest.MonkeyPatch.context() as patch:
+        set_connection(patch, "auth0_default", host=tenant.url, login=CLIENT_ID, password=CLIENT_SECRET)
+        set_connection(patch, "webhook_default", host=receiver.url)
+        memory = Memory()
+        memory.walk = made = Walk(seed, memory, tenant, receiver, inside=True)
+        memory.route = Route(
+            name="r", schedule="0 * * * *", start_from=made.start_from, concurrent_calls=CALLS, max_logs_per_run=30
+        )
+        patch.setattr(batch, "MAX_EVENTS", max_events)
+        patch.setattr(xcom, "XCom", memory)
+        for module in (variables, connections, health):
+            patch.setattr(module, "Variable", memory.variables)
+        yield made
+
+
+@pytest.mark.parametrize("seed", range(max(1, int(os.environ.get("OPERATIONS", "300")) // SEQUENCE)))
+def test_nothing_is_lost_whatever_is_done_to_the_tasks(seed):
+    with world(seed, max_events=[4, 50][seed % 2]) as walk:
+        for _ in range(SEQUENCE):
+            walk.step()
+        walk.end()
+        assert walk.done.total() >= SEQUENCE
+
+
+@pytest.fixture
+def walk():
+    with world(0, max_events=4) as made:
+        yield made
+
+
+def do(walk, run, *tasks):
+    """One try of each."""
+    for task in tasks:
+        walk.execute(run, task)
+
+
+def interrupted(walk):
+    """A live run whose deliver waits for its retry after the third event."""
+    run = walk.start(None)
+    for _ in range(9):
+        walk.tenant.add("s")
+    walk.fault, walk.at_post = 503, 4
+    do(walk, run, FETCH, FILTER, DELIVER)
+    assert walk.backend.state(run, DELIVER) == "up_for_retry"
+    return run
+
+
+def test_fetch_run_again_alone_before_deliver_tries_again_loses_nothing_and_says_what_to_clear(walk):
+    run = interrupted(walk)
+    late = walk.tenant.add("f")
+    before = walk.backend.checkpoint(), len(walk.receiver.posts)
+    walk.backend.clear(run, [FETCH])
+    do(walk, run, FETCH, DELIVER)
+    assert (walk.backend.checkpoint(), len(walk.receiver.posts)) == before
+    assert walk.backend.state(run, DELIVER) == "failed"
+    assert "fetch ran again after filter, and filter is to be cleared, too" in str(walk.raised)
+    assert "clear fetch with its downstream tasks" in str(walk.raised)
+    health_of_route = json.loads(walk.backend.variables.values["r_health"])
+    assert health_of_route["problem"] == f"failed: {walk.raised}"
+    walk.end()
+    assert late in walk.live
+
+
+def test_a_deliver_that_failed_so_is_put_right_by_clearing_what_its_error_says(walk):
+    run = interrupted(walk)
+    walk.backend.clear(run, [FETCH])
+    do(walk, run, FETCH, DELIVER)
+    walk.backend.clear(run, [FETCH, FILTER, DELIVER])
+    walk.settle(run)
+    assert walk.backend.state(run, DELIVER) == "success"
+    assert set(walk.wanted()) == set(walk.live)
+
+
+@pytest.mark.parametrize("landing", ["one batch", "all"])
+def test_a_batch_that_a_frozen_try_of_fetch_pushes_late_is_never_taken_for_the_second_trys(walk, landing):
+    window = walk.windows[0]
+    run = walk.start(window)
+    walk.freeze, walk.freeze_at = True, 2
+    do(walk, run, FETCH)
+    walk.tenant.add("f", happened=window[0])
+    do(walk, run, FETCH)
+    walk.late = walk.late[:1] if landing == "one batch" else walk.late
+    for late in walk.late:
+        walk.backend.set_xcom(*late)
+    if landing == "one batch":
+        do(walk, run, FILTER)
+        assert isinstance(walk.raised, BatchesMixedError)
+        assert "batch_00001 of task 'fetch' was made by another try" in str(walk.raised)
+        assert walk.backend.state(run, FILTER) == "failed"
+        assert walk.receiver.posts == []
+    walk.late = []
+    walk.end()
+
+
+@pytest.mark.parametrize("task", [FETCH, FILTER])
+def test_a_task_marked_success_without_a_result_stops_what_comes_after_it(walk, task):
+    run = walk.start(None)
+    do(walk, run, *TASKS[: TASKS.index(task)])
+    walk.backend.mark(run, task, "success")
+    do(walk, run, TASKS[TASKS.index(task) + 1])
+    assert f"task '{task}' of this run has no result in XCom" in str(walk.raised)
+    assert walk.receiver.posts == []
+    walk.end()
+
+
+def test_a_deliver_that_finds_no_result_reports_its_failure_and_no_counts(walk):
+    run = walk.start(None)
+    do(walk, run, FETCH, FILTER)
+    walk.backend.delete_xcom(run, FETCH, "return_value")
+    do(walk, run, DELIVER)
+    report = walk.backend.xcoms(run)[DELIVER, "report"]
+    assert report["outcome"] == f"failed: {walk.raised}"
+    assert report["read"] == report["selected"] == 0
+
+
+def test_a_missing_batch_is_found_before_the_first_event_is_sent(walk):
+    for _ in range(20):
+        walk.tenant.add("s")
+    run = walk.start(None)
+    do(walk, run, FETCH, FILTER)
+    walk.backend.delete_xcom(run, FILTER, "batch_00004")
+    do(walk, run, DELIVER)
+    assert "batch_00004 of task 'filter' is no longer in XCom" in str(walk.raised)
+    assert walk.receiver.posts == []
+    assert walk.backend.checkpoint() is None
+    walk.end()
+
+
+def test_batches_in_another_order_are_known_by_their_numbers_and_places(walk):
+    for _ in range(20):
+        walk.tenant.add("s")
+    run = walk.start(None)
+    do(walk, run, FETCH, FILTER)
+    entries = walk.backend.xcoms(run)
+    walk.backend.set_xcom(run, FILTER, "batch_00001", entries[FILTER, "batch_00002"])
+    do(walk, run, DELIVER)
+    assert "events are missing before batch_00001 of task 'filter'" in str(walk.raised)
+    assert walk.receiver.posts == []
+
+
+@pytest.mark.parametrize(("task", "key"), [(FETCH, "batches_end"), (FILTER, "fetch")])
+def test_what_an_earlier_version_handed_on_is_refused_and_delivered_by_the_next_run(walk, task, key):
+    run = walk.start(None)
+    do(walk, run, FETCH, FILTER)
+    result = walk.backend.xcoms(run)[task, "return_value"]
+    walk.backend.set_xcom(run, task, "return_value", {name: value for name, value in result.items() if name != key})
+    do(walk, run, DELIVER)
+    assert f"the result of task '{task}' was made by an earlier version of auth0_webhooks" in str(walk.raised)
+    assert "clear fetch with its downstream tasks" in str(walk.raised)
+    assert walk.receiver.posts == []
+    walk.end()
+
+
+def test_the_batches_that_a_fetch_run_again_pushes_after_deliver_failed_are_removed_by_the_next_run(walk):
+    run = interrupted(walk)
+    walk.backend.clear(run, [FETCH])
+    walk.freeze, walk.freeze_at = True, 1
+    do(walk, run, FETCH, DELIVER)
+    walk.land()
+    assert (FETCH, "batch_00000") in walk.backend.xcoms(run)
+    walk.settle(run)
+    walk.settle(walk.start(None))
+    assert [key for _, key in walk.backend.xcoms(run) if key.startswith("batch_") or key == "open_batches"] == []
+
+
+def test_a_dry_run_hands_on_no_filtered_batches(walk):
+    walk.backend.params = {"dry_run": True}
+    run = walk.start(None)
+    do(walk, run, FETCH, FILTER)
+    assert [key for task, key in walk.backend.xcoms(run) if task == FILTER] == ["return_value"]
+    do(walk, run, DELIVER)
+    report = walk.backend.xcoms(run)[DELIVER, "report"]
+    assert report["outcome"] == "dry run, nothing was sent and nothing moved"
+    assert report["not_reached"] == report["selected"] == len(walk.wanted())
+    assert walk.receiver.posts == []
