@@ -157,8 +157,8 @@ def _manifest(context: Context, task_id: str, key: str) -> dict[str, Any]:
     result = context["ti"].xcom_pull(task_ids=task_id)
     if not isinstance(result, dict):
         raise BatchMissingError(
-            f"task {task_id!r} of this run has no result in XCom: it is running again, was marked success without having run, or "
-            f"the result was removed; {WHAT_TO_DO}"
+            f"task {task_id!r} of this run has no result in XCom: it is running again or has failed, was marked success "
+            f"without having run, or the result was removed; {WHAT_TO_DO}"
         )
     if key not in result:
         raise BatchesMixedError(f"the result of task {task_id!r} was made by an earlier version of auth0_webhooks: {WHAT_TO_DO}")

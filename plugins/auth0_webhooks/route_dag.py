@@ -216,5 +216,6 @@ is 288 runs and 30 days are 8,640. Replay long ranges instead.
 By CLI: `airflow variables set {route.checkpoint_key} 2026-11-22T10:00:00Z`
 
 **A task was cleared by hand**: clear `fetch` with its downstream tasks; a live run then reads anew from the checkpoint, a
-backfill or replay its window. The batches between the tasks are removed when a run ends.
+backfill or replay its window. The batches between the tasks are removed when a run ends. A task that finds batches of different
+tries, as after clearing `fetch` alone, sends nothing of them, fails, and says so.
 """

@@ -30,7 +30,9 @@ class ThoughtDeadError(Exception):
 class Backend:
     """Where runs, tasks and XComs are. A run is any object with a ``window``: None, or a pair of date-times."""
 
-    def start_run(self, window: tuple[datetime, datetime] | None) -> Any: ...
+    def start_run(self, window: tuple[datetime, datetime] | None) -> Any:
+        """A new run, or the one of this window, cleared."""
+
     def runnable(self, run: Any) -> list[str]: ...
     def execute(self, run: Any, task: str) -> None: ...
     def state(self, run: Any, task: str) -> str | None: ...
@@ -221,8 +223,9 @@ class Walk:
             if window is None or run.window == window:
                 self.settle(run)
         run = self.backend.start_run(window)
-        run.wanted, run.complete = [], None
-        self.runs = [*self.runs[-5:], run]
+        if not hasattr(run, "wanted"):
+            run.wanted, run.complete = [], None
+        self.runs = [*(other for other in self.runs[-5:] if other is not run), run]
         return run
 
     def land(self) -> None:

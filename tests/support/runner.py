@@ -20,13 +20,17 @@ class Runner:
         self.settings = {}
         self.waits = {"task_retry": 0.1, "post_retries": 0.3, "first_back_off": 0.02, "tenant_back_off": 0.01}
 
-    def run(self, *, logical_date=None, **conf):
+    def load(self):
+        """The route's DAG, as its settings and waits are now."""
         folder = self.home / "dags"
         (folder / "webhook_routes.yaml").write_text(yaml.safe_dump({"routes": {self.name: self.settings}}), encoding="utf-8")
         (folder / "waits.json").write_text(json.dumps(self.waits), encoding="utf-8")
         bag = DagBag(dag_folder=str(folder), bundle_path=folder)
         assert bag.import_errors == {}
-        self.last = bag.dags[self.name].test(logical_date=logical_date, run_conf=conf or None)
+        return bag.dags[self.name]
+
+    def run(self, *, logical_date=None, **conf):
+        self.last = self.load().test(logical_date=logical_date, run_conf=conf or None)
         return str(self.last.state)
 
     def run_dead_letters(self, **conf):

@@ -92,13 +92,19 @@ def as_page() -> str:
     set_aside = "the event under dead letters, in the report and in the DAG auth0_webhook_dead_letters"
     rows.append(f"| 422 with on_reject: dead_letter | 0 | 0 | {set_aside} |")
     rows += [f"| {name} | 0 | {repeats} | {sees} |" for name, repeats, sees in LIVE.values()]
+    rows.append(
+        "| a task cleared or marked, alone or with others, or its XCom deleted, at any time | 0 | 0; a replay or backfill is "
+        "sent anew where its events have changed | a failed task that says what to clear; a live route's next run sends "
+        "the rest |"
+    )
     return "\n".join(
         [
             "# Guarantees, fault by fault",
             "",
             "Made from a test run (`make guarantees`). `tests/unit/test_faults.py` tries every fault over real HTTP, each",
             "distinct outcome at the first, a middle and the last event with 1 and with 5 concurrent calls, and all of them",
-            "once more with batches; the last rows are tried on a running Airflow in `tests/live`, with one event a POST. For",
+            "once more with batches; the rows from SIGKILL on are tried on a running Airflow in `tests/live`, with one event a",
+            "POST, and the last one at random in `test_task_operations.py`. For",
             "batches their bound is 100 + `concurrent_calls` x `max_events`, never more than 600 (`tests/unit/test_payload.py`",
             "kills such a delivery). A repeat is an event that the webhook acknowledged with 2xx and was sent again all the",
             "same. An event whose acknowledgement never came is sent again: nobody can know whether the webhook took it in.",
