@@ -214,7 +214,7 @@ class Endpoint:
             ) as response:
                 return Answer(
                     response.status,
-                    (response.reason or "")[:100],
+                    _as_text(response.reason or ""),
                     parse_retry_after(response.headers.get("Retry-After")),
                     await _first_characters(response),
                 )
@@ -246,6 +246,20 @@ async def _first_characters(response: aiohttp.ClientResponse, *, limit: int = 50
         # The status is the acknowledgement: a body that breaks off takes nothing back.
         pass
     return body[:limit].decode("utf-8", "replace")
+
+
+def _as_text(reason: str, *, limit: int = 100) -> str:
+    """A reason phrase as text that every JSON and every database can hold.
+
+    aiohttp turns the bytes of other encodings than UTF-8 into lone surrogates, which nothing can store: they are read as
+    Latin-1, as HTTP once defined it (RFC 2616, 2.2). Control characters become question marks.
+    """
+    raw = reason.encode("utf-8", "surrogateescape")
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError:
+        text = raw.decode("latin-1")
+    return "".join(character if character.isprintable() else "?" for character in text[:limit])
 
 
 def _in_words(error: BaseException) -> str:

@@ -14,6 +14,7 @@ from auth0_webhooks.outcomes import Answer, Outcome, outcome_of, parse_retry_aft
 from auth0_webhooks.payload import Payload
 from demo.receiver import Receiver
 from tests.support.factory import events
+from tests.support.raw_server import answering
 
 
 def connection(**fields):
@@ -167,3 +168,26 @@ def test_retry_after_is_read_as_seconds_or_as_a_date():
     assert (parse_retry_after("Wed, 21 Oct 2065 07:28:00 GMT") or 0) > 1e9
     assert parse_retry_after("Mon, 01 Jan 99999999999999999999 00:00:00 GMT") is None
     assert [parse_retry_after(value) for value in (None, "", "soon", "-5", "1.5")] == [None] * 5
+
+
+@pytest.mark.parametrize(
+    ("phrase", "reason"),
+    [
+        ("Déjà vu".encode("latin-1"), "Déjà vu"),
+        ("Déjà vu".encode(), "Déjà vu"),
+        (b"Paid \x80\xff", "Paid ?ÿ"),
+        (b"a\x01b\x7fc", "a?b?c"),
+        (b"x" * 500, "x" * 100),
+    ],
+)
+def test_whatever_the_reason_phrase_is_it_becomes_text_that_can_be_stored(phrase, reason):
+    with answering(b"HTTP/1.1 400 " + phrase + b"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n") as url:
+        sent_to = Endpoint.from_connection(connection(host=url))
+
+        async def post():
+            async with sent_to.session(1) as session:
+                return await sent_to.post(session, Payload().message(events(1)))
+
+        answer = asyncio.run(post())
+    assert (answer.status, answer.reason) == (400, reason)
+    assert json.loads(json.dumps(answer.reason).encode()) == answer.reason.encode().decode()
