@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+from airflow.sdk.exceptions import AirflowTaskTimeout
+
 from auth0_webhooks.errors import DeliveryStoppedError, EndpointHeldError, WebhookRouteError
 from auth0_webhooks.handover import DELIVER
 
@@ -45,13 +47,17 @@ def _note_run(context: Context, *, failed: bool) -> None:
         report = (context["ti"].xcom_pull(task_ids=DELIVER, key="report") or {}) if task.task_id == DELIVER else {}
         if failed:
             stats.incr("auth0_webhooks.failed_runs", tags={"route": task.route.name})
-        problem = _failure(context.get("exception")) if failed else _problem(report, task.route)
-        _note(task.route, str(context["run_id"]), problem, report.get("gap"), context)
+        exception = context.get("exception")
+        problem = _failure(exception, task.task_id) if failed else _problem(report, task.route)
+        first = getattr(exception, "first", None) if failed else None
+        _note(task.route, problem, report.get("gap"), first, context)
     except Exception:
         log.exception("the state of route %s could not be noted, or nobody could be told", task.route.name)
 
 
-def _failure(exception: Any) -> str:
+def _failure(exception: Any, task_id: str = DELIVER) -> str:
+    if isinstance(exception, AirflowTaskTimeout):
+        return f"failed: {task_id} did not end in its time: something that it waits for hangs, or there is too much to read"
     if isinstance(exception, EndpointHeldError):
         return f"held: {exception}"
     if isinstance(exception, WebhookRouteError):
@@ -68,12 +74,12 @@ def _problem(report: dict[str, Any], route: Route) -> str | None:
     return None
 
 
-def _note(route: Route, run_id: str, problem: str | None, gap: str | None, context: Context) -> None:
+def _note(route: Route, problem: str | None, gap: str | None, first: tuple[str, str] | None, context: Context) -> None:
     from auth0_webhooks.health import Health
 
-    health = Health(route.name)
+    health, run_id = Health(route.name), str(context["run_id"])
     told = 0
-    for change, words in health.note(problem, run_id, gap):
+    for change, words in health.note(problem, run_id, gap, first=first, sets_aside=route.on_reject == "dead_letter"):
         if not _tell(route, change, words, run_id, context):
             break
         told += 1

@@ -55,7 +55,11 @@ class DeliverOperator(RouteOperator):
             raise
         finally:
             self._settle(report, run)
+            if report.dead_lettered:
+                but_for = "; set aside were" if report.outcome.startswith("failed") else ", but for events that were set aside:"
+                report.outcome += f"{but_for} {report.dead_lettered:,}"
             publish(context, run, report)
+            self._note_set_aside(report, run)
         ended = self._delivery and not self._delivery.figures.held and not self._delivery.figures.moved_by_hand
         report.check(all_settled=bool(ended))
         _emit(context, run.route, report)
@@ -66,6 +70,7 @@ class DeliverOperator(RouteOperator):
         from auth0_webhooks.dead_letters import DeadLetterStore
         from auth0_webhooks.delivery import Delivery
         from auth0_webhooks.events import Position
+        from auth0_webhooks.health import Health, KeptRefusals
         from auth0_webhooks.redaction import redaction_mark
         from auth0_webhooks.sending import endpoint_of, payload_of
         from auth0_webhooks.state_store import WindowProgress
@@ -90,6 +95,7 @@ class DeliverOperator(RouteOperator):
                 start_from=route.start_from_text,
             )
         self._dead_letters = DeadLetterStore(route) if route.on_reject == "dead_letter" else None
+        health = Health(route.name)
         delivery = self._delivery = Delivery(
             endpoint_of(route, payload, timeout=self.waits.answer),
             keeper,
@@ -100,6 +106,8 @@ class DeliverOperator(RouteOperator):
             payload=payload,
             concurrent_calls=route.concurrent_calls,
             dead_letters=self._dead_letters,
+            refusals=None if run.window else KeptRefusals(health),
+            suspect=health.suspect() if self._dead_letters and not run.window else None,
             waits=self.waits,
         )
         if self._killed:
@@ -141,6 +149,20 @@ class DeliverOperator(RouteOperator):
             waits_since = place.date if place and place.log_id else report.first_event
             report.lag_seconds = round(age(waits_since, time.time()), 1)
             report.warn_of_age(run.route.retention_days)
+
+    def _note_set_aside(self, report: Report, run: RunSettings) -> None:
+        """Leave it to the callback after the last try to tell a person; what an earlier try set aside is told, too."""
+        from auth0_webhooks.health import Health
+
+        if run.window or not report.dead_lettered:
+            return
+        first = report.set_aside[0] if report.set_aside else {}
+        try:
+            Health(run.route.name).note_aside(
+                report.dead_lettered, f"{first.get('log_id')} (type {first.get('type')!r}): {first.get('answer')}"
+            )
+        except WebhookRouteError as error:
+            log.warning("nobody will be told of the events that were set aside: %s", error)
 
 
 def _report(context: Context, run: RunSettings, fetched: dict[str, Any], filtered: dict[str, Any]) -> Report:

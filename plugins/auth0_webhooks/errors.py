@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from auth0_webhooks.outcomes import Answer
+
 
 class WebhookRouteError(Exception):
     """Base of everything this project raises on purpose.
@@ -65,11 +70,20 @@ class TenantRateLimitedError(WebhookRouteError):
 
 
 class EndpointUnavailableError(WebhookRouteError):
-    """The webhook did not take an event for now (no answer, 408, 425, 429, 5xx)."""
+    """The webhook did not take an event for now (no answer, 408, 425, 429, 5xx); ``answer`` is its last one.
+
+    ``first`` is the log id and the type of the first event of the run that is still to be delivered.
+    """
+
+    first: tuple[str, str] | None = None
+
+    def __init__(self, message: str, *, retry_after: float | None = None, answer: Answer | None = None) -> None:
+        super().__init__(message, retry_after=retry_after)
+        self.answer = answer
 
 
 class EndpointWrongError(WebhookRouteError):
-    """The webhook's address or credentials are wrong (3xx, 401, 403, 404, 405, 407, 511): a person must mend them."""
+    """The webhook's address or credentials are wrong (3xx, 401, 403, 404, 405, 407, 511), or it refuses every event."""
 
     retry = False
 
@@ -92,6 +106,15 @@ class DeadLetterStoreError(WebhookRouteError):
 
 class DeliveryStoppedError(WebhookRouteError):
     """Airflow asked the task to end while events were under way."""
+
+
+class DeliveryStalledError(WebhookRouteError):
+    """Nothing was settled for so long that the delivery ended itself: something that it waits for hangs.
+
+    Not tried again by the task: a person would hear of it only hours later, and the next run goes on as well.
+    """
+
+    retry = False
 
 
 class SupersededError(DeliveryStoppedError):

@@ -83,6 +83,8 @@ class FetchOperator(RouteOperator):
     def _live(self, context: Context, run: RunSettings, hook: TenantHook, notes: list[str]) -> tuple[Reading, bool]:
         """From the checkpoint on, or from where the first run starts."""
         from auth0_webhooks.checkpoint import Checkpoint
+        from auth0_webhooks.health import Health
+        from auth0_webhooks.probe import NOTE, ProbeReading
         from auth0_webhooks.reading import Reading, first_position
         from auth0_webhooks.variables import CheckpointVariable
 
@@ -112,6 +114,11 @@ class FetchOperator(RouteOperator):
             retention=route.retention,
             on_gap=route.on_gap,
         )
+        health = Health(route.name).load()
+        if health and health.refuses_everything and not run.dry_run:
+            notes.append(NOTE)
+            acknowledged = frozenset(checkpoint.acknowledged if checkpoint else ())
+            reading = ProbeReading.of(reading, route.selection.wants, acknowledged)
         if checkpoint and checkpoint.hold and checkpoint.hold.until > datetime.now(timezone.utc) and not run.dry_run:
             reading.stopped = "hold"
         return reading, checkpoint is None

@@ -48,13 +48,15 @@ class Answer(NamedTuple):
     """What came back for one POST.
 
     ``status`` is None when nothing came back; ``reason`` says in words what did (or what went wrong instead).
-    ``retry_after`` is in seconds; ``body`` the first characters of the answer, for the dead letter only.
+    ``retry_after`` is in seconds; ``body`` the first characters of the answer, for the dead letter only. ``tries`` counts
+    the POSTs of the same message up to this answer.
     """
 
     status: int | None
     reason: str
     retry_after: float | None = None
     body: str = ""
+    tries: int = 1
 
     def __str__(self) -> str:
         return self.reason if self.status is None else f"{self.status} {self.reason}".strip()

@@ -72,7 +72,7 @@ class Progress:
             here = log_id_order(self.position.log_id)
             self._remembered = {log_id for log_id in self._remembered if log_id_order(log_id) > here}
         for index, event in enumerate(batch.events):
-            if event.log_id in self._remembered or not self.before(self.position, event.position):
+            if self.is_done(event):
                 self._remembered.discard(event.log_id)
                 self._states[index] = State.DELIVERED_BEFORE
                 self._beyond, self._high = self._beyond + 1, index
@@ -85,8 +85,17 @@ class Progress:
         """Whether no event of the open batch is left to start."""
         return self._next == len(self._events)
 
-    def take(self) -> list[int]:
-        """The indexes of the next POST's events, in their order; none while none may start (or none is left)."""
+    @property
+    def is_full(self) -> bool:
+        """Whether no more acknowledgements beyond the first missing event can be remembered."""
+        return self._beyond + len(self._remembered) >= self._most
+
+    def take(self, *, beyond_full: bool = False) -> list[int]:
+        """The indexes of the next POST's events, in their order; none while none may start (or none is left).
+
+        :param beyond_full: where the first missing event was refused, it shows only with the next one whether the endpoint
+            accepts any: that may start with nothing under way, though one acknowledgement more must be remembered.
+        """
         states, count = self._states, len(self._events)
         while self._next < count and states[self._next] != State.NOT_REACHED:
             self._next += 1
@@ -95,9 +104,9 @@ class Progress:
         end = self._groups[self._next]
         group = [index for index in range(self._next, end) if states[index] == State.NOT_REACHED]
         outstanding = self._beyond + len(self._remembered) + self._under_way
-        # With nothing under way there is nothing to wait for: the first missing event was refused, and it shows with the next
-        # one whether the endpoint accepts any.
-        if self._next != self._low and self._under_way and outstanding + len(group) > self._most:
+        # With nothing under way there is nothing to wait for: the first missing event was refused.
+        must_wait = self._under_way or (self.is_full and not beyond_full)
+        if self._next != self._low and must_wait and outstanding + len(group) > self._most:
             return []
         self._next = end
         for index in group:
@@ -134,6 +143,22 @@ class Progress:
             self._advance()
         if counted[index] < DONE:
             counted[index] = state
+
+    def settle_ahead(self, number: int, size: int, index: int, event: LogEvent, state: State) -> None:
+        """Record of an event of the batch ``number``, which is not open and holds ``size`` events, that it is done."""
+        counted = self._all_states.setdefault(number, bytearray(size))
+        self.repeated += counted[index] >= DONE
+        counted[index] = state
+        self._remembered.add(event.log_id)
+        self.unsaved += 1
+
+    def is_done(self, event: LogEvent) -> bool:
+        """Whether an event of a batch that is not open lies at or before the position, or is remembered."""
+        return event.log_id in self._remembered or not self.before(self.position, event.position)
+
+    def first_missing(self) -> LogEvent | None:
+        """The first event of the open batch that is not done; None where all are."""
+        return self._events[self._low] if self._low < len(self._events) else None
 
     def checkpoint(self) -> Checkpoint:
         """What is true now: the place before the first unfinished event, and what is done beyond it."""

@@ -14,7 +14,7 @@ from auth0_webhooks.log_types import LEVELS, levels
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from auth0_webhooks.delivery import Figures
+    from auth0_webhooks.posting import Figures
     from auth0_webhooks.route_operator import RunSettings
 
 log = logging.getLogger(__name__)

@@ -54,6 +54,7 @@ def build_dag(route: Route, routes: Iterable[Route] = (), *, waits: Waits = WAIT
     ) as dag:
         fetch = FetchOperator(
             task_id=FETCH,
+            execution_timeout=timedelta(seconds=waits.reading),
             task_display_name="Fetch from Auth0",
             doc_md=f"Reads the log of `{route.auth0_conn_id}` from the checkpoint on, at most {route.max_logs_per_run:,} events, "
             f"or a backfill's or replay's window, at most {MAX_WINDOW_EVENTS:,}, and hands it on as compressed batches. Sends "
@@ -62,10 +63,12 @@ def build_dag(route: Route, routes: Iterable[Route] = (), *, waits: Waits = WAIT
         )
         select = FilterOperator(
             task_id=FILTER,
+            execution_timeout=timedelta(seconds=waits.filtering),
             task_display_name="Filter by level and type",
             doc_md="Keeps what the route wants and counts the rest. Safe to run again.",
             **common,
         )
+        # No execution_timeout: it would raise inside the event loop. deliver ends itself when it gets nowhere.
         deliver = DeliverOperator(
             task_id=DELIVER,
             task_display_name="Deliver to the webhook",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.definitions.retry_policy import RetryDecision, RetryPolicy
+from airflow.sdk.exceptions import AirflowTaskTimeout
 
 from auth0_webhooks.errors import SettingError, WebhookRouteError
 from auth0_webhooks.route import Route, check_run_settings, parse_types
@@ -37,6 +38,9 @@ class AnswerRetryPolicy(RetryPolicy):
         context: Context | None = None,  # noqa: ARG002
     ) -> RetryDecision:
         """Decide by the ``retry`` and ``retry_after`` of a :class:`WebhookRouteError`; other errors: Airflow's default."""
+        if isinstance(exception, AirflowTaskTimeout):
+            # After hours the next try would take as long, and nobody would know meanwhile. The next run reads the same again.
+            return RetryDecision.fail("it did not end in its time")
         if not isinstance(exception, WebhookRouteError):
             return RetryDecision.default()
         if not exception.retry:

@@ -14,6 +14,12 @@ class Waits:
     ``post_retries``: how long one event is retried within the task, from its first failure on.
     ``first_back_off``, ``longest_back_off``: between two tries of a POST; doubled from one to the next.
     ``kill_grace``: for POSTs under way when Airflow ends the task; it kills the process after about 5 s.
+    ``last_save``: for what is saved after that; what hangs then is left behind.
+    ``stalled``: a delivery that has settled nothing for so long ends itself. Each POST ends within 30 s, and is given up
+    after 60 s more: only something that hangs takes longer.
+    ``reading``: the most that ``fetch`` may take. The largest live run (a million events, 10,000 requests) takes 1 h 44 min
+    at the pace of Auth0's smallest rate limit, 2 requests a second of which 80 % are used; the largest window 11 min.
+    ``filtering``: the most that ``filter`` may take, which makes no requests: 7 ms an event in the largest live run.
     ``tenant_back_off``: at most so long, doubled from one try to the next, between the tries of a request to Auth0.
     ``tenant_limit``: a rate limit of Auth0 that lifts sooner is waited for by the request itself.
     """
@@ -24,6 +30,10 @@ class Waits:
     first_back_off: float = 0.5
     longest_back_off: float = 15.0
     kill_grace: float = 3.0
+    last_save: float = 20.0
+    stalled: float = 1800.0
+    reading: float = 6 * 3600.0
+    filtering: float = 2 * 3600.0
     tenant_back_off: float = 0.5
     tenant_limit: float = 10.0
 

@@ -5,7 +5,6 @@ import threading
 
 import pytest
 
-from auth0_webhooks import delivery as delivery_module
 from auth0_webhooks.batch import Batch
 from auth0_webhooks.checkpoint import Checkpoint
 from auth0_webhooks.dead_letters import DeadLetterStore
@@ -13,6 +12,7 @@ from auth0_webhooks.errors import DeadLetterStoreError, EndpointWrongError, Sett
 from auth0_webhooks.outcomes import Answer
 from auth0_webhooks.payload import Payload
 from auth0_webhooks.progress import State
+from auth0_webhooks.refusals import MOST_REFUSED
 from auth0_webhooks.route import Route
 from tests.support.factory import START, Keeper, delivery, events, log_id, one_batch, wait_for
 
@@ -96,7 +96,7 @@ def test_twenty_refused_and_none_accepted_is_the_endpoint(receiver, store):
     made, keeper = events(100), Keeper()
     with pytest.raises(EndpointWrongError, match="like the 19 before it, and none was accepted"):
         delivery(receiver.url, keeper, made, dead_letters=store, concurrent_calls=1).run(lambda: [one_batch(made)])
-    assert len(receiver.posts) == delivery_module.REFUSED_AT_FIRST
+    assert len(receiver.posts) == MOST_REFUSED
     assert list(store.letters()) == []
     assert keeper.stored == Checkpoint(START)
 

@@ -16,6 +16,7 @@ from auth0_webhooks.errors import AirflowUnavailableError, WebhookRouteError
 from auth0_webhooks.events import LogEvent
 from auth0_webhooks.outcomes import Answer
 from auth0_webhooks.payload import MOST_EVENTS, Payload
+from auth0_webhooks.refusals import MOST_REFUSED
 from auth0_webhooks.waits import Waits
 from tests.support.factory import START, Keeper, events, one_batch
 
@@ -76,6 +77,34 @@ class MortalKeeper(Keeper):
         super().save(checkpoint)
 
 
+class MortalLetters:
+    """A place for dead letters that a dead process cannot reach."""
+
+    def __init__(self, endpoint):
+        self.endpoint, self.log_ids, self.in_a_row = endpoint, set(), 0
+
+    def put(self, event, _answer, _tries):
+        if self.endpoint.dead:
+            raise AirflowUnavailableError("the process is gone")
+        self.in_a_row += event.log_id not in self.log_ids
+        self.log_ids.add(event.log_id)
+
+
+class MortalRow:
+    """What is kept of refusals, which a dead process cannot reach."""
+
+    def __init__(self, endpoint):
+        self.endpoint, self.log_ids = endpoint, ()
+
+    def load(self):
+        return self.log_ids
+
+    def save(self, log_ids):
+        if self.endpoint.dead:
+            raise AirflowUnavailableError("the process is gone")
+        self.log_ids = tuple(log_ids)
+
+
 class DeliveryMachine(RuleBasedStateMachine):
     """What may happen to a route, and what must hold all the same."""
 
@@ -85,12 +114,13 @@ class DeliveryMachine(RuleBasedStateMachine):
         self.keeper = MortalKeeper(self.endpoint)
         self.log: list[LogEvent] = []
         self.allowed_repeats = 0
+        self.letters, self.row = MortalLetters(self.endpoint), MortalRow(self.endpoint)
 
     def teardown(self):
         self.run(calls=5)
-        assert set(self.endpoint.accepted) == {event.log_id for event in self.log}, "an event is lost"
+        assert set(self.endpoint.accepted) | self.letters.log_ids == {event.log_id for event in self.log}, "an event is lost"
 
-    def run(self, calls, size=1000, payload=PAYLOADS[0]):
+    def run(self, calls, size=1000, payload=PAYLOADS[0], *, sets_aside=False):
         """One run, as fetch and filter would hand it on."""
         stored = self.keeper.load()
         if stored and stored.hold:
@@ -98,11 +128,11 @@ class DeliveryMachine(RuleBasedStateMachine):
         start = stored.position if stored else START
         unread = [event for event in self.log if before(start, event.position)]
         if unread:
-            self.deliver(unread, stored, start, calls, size, payload)
+            self.deliver(unread, stored, start, calls, size, payload, sets_aside)
         self.endpoint.faults, self.endpoint.kill_at, self.endpoint.dead = {}, -1, False
         self.keeper.fail_at = -1
 
-    def deliver(self, unread, stored, start, calls, size, payload):
+    def deliver(self, unread, stored, start, calls, size, payload, sets_aside):
         delivery = Delivery(
             self.endpoint,
             self.keeper,
@@ -111,6 +141,9 @@ class DeliveryMachine(RuleBasedStateMachine):
             first=stored is None,
             payload=payload,
             concurrent_calls=calls,
+            dead_letters=self.letters if sets_aside else None,
+            refusals=self.row,
+            suspect=unread[0].log_id if sets_aside else None,
             waits=Waits(post_retries=0.02, first_back_off=0.001),
         )
         started = len(self.endpoint.started)
@@ -122,6 +155,9 @@ class DeliveryMachine(RuleBasedStateMachine):
 
     @rule(count=st.integers(1, 250))
     def log_events(self, count):
+        self.log_events_of(count)
+
+    def log_events_of(self, count):
         new = events(count, first=len(self.log) + 1)
         if self.log:
             new[0] = new[0]._replace(previous=self.log[-1].position)
@@ -143,6 +179,36 @@ class DeliveryMachine(RuleBasedStateMachine):
     def run_with_faults(self, calls, faults, payload):
         self.endpoint.faults = {self.endpoint.posts + number: status for number, status in faults.items()}
         self.run(calls, payload=payload)
+
+    @rule(
+        calls=CALLS,
+        faults=st.dictionaries(st.integers(1, 60), st.sampled_from(ANSWERS), max_size=20),
+        payload=st.sampled_from(PAYLOADS),
+        kill_at=st.one_of(st.just(-1), st.integers(1, 60)),
+    )
+    def run_with_faults_and_set_aside(self, calls, faults, payload, kill_at):
+        self.endpoint.faults = {self.endpoint.posts + number: status for number, status in faults.items()}
+        if kill_at > 0:
+            self.endpoint.kill_at = self.endpoint.posts + kill_at
+            self.allow_a_crash(calls, payload)
+        self.run(calls, payload=payload, sets_aside=True)
+
+    @rule(
+        calls=CALLS,
+        status=st.sampled_from([400, 402, 422]),
+        runs=st.integers(1, 4),
+        size=st.sampled_from([3, 7, 1000]),
+        payload=st.sampled_from(PAYLOADS),
+        kill_at=st.one_of(st.just(-1), st.integers(1, 60)),
+    )
+    def refuse_everything(self, calls, status, runs, size, payload, kill_at):
+        self.letters.in_a_row = 0
+        for _ in range(runs):
+            self.log_events_of(count=10)
+            self.endpoint.faults = {self.endpoint.posts + number: status for number in range(1, 3000)}
+            self.endpoint.kill_at = self.endpoint.posts + kill_at
+            self.run(calls, size, payload, sets_aside=True)
+            assert self.letters.in_a_row < MOST_REFUSED
 
     @rule(calls=CALLS, at=st.integers(1, 200), payload=st.sampled_from(PAYLOADS))
     def run_and_be_killed(self, calls, at, payload):
@@ -169,7 +235,7 @@ class DeliveryMachine(RuleBasedStateMachine):
         stored, accepted = self.keeper.stored, set(self.endpoint.accepted)
         if stored:
             passed = {event.log_id for event in self.log if not before(stored.position, event.position)}
-            assert passed | set(stored.acknowledged) <= accepted
+            assert passed | set(stored.acknowledged) <= accepted | self.letters.log_ids
             assert len(stored.acknowledged) <= MOST_EVENTS
             assert len(stored.dump()) < 40_000
 

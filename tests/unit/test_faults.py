@@ -150,6 +150,27 @@ def test_a_refused_event_that_is_set_aside_holds_up_nothing(receiver, place, cal
     assert receiver.repeats == 0
 
 
+def refuses_everything(receiver: Receiver, calls: int, **settings: Any) -> list[str]:
+    """The webhook refuses all from the middle on, until someone repairs it; returns what the operator sees of it."""
+    broken = [True]
+    receiver.behave = lambda _post: 400 if broken and len(receiver.posts) > 5 else 200
+    return deliver_until_done(receiver, broken.clear, calls, dead_letters=NothingIsSetAside(), **settings)
+
+
+class NothingIsSetAside:
+    """Where no event may arrive."""
+
+    def put(self, event: Any, _answer: Any, _tries: int) -> None:
+        pytest.fail(f"{event.log_id} was set aside")
+
+
+@pytest.mark.parametrize("settings", [{}, {"payload": BATCHES}], ids=["single", "batches"])
+@pytest.mark.parametrize("calls", [1, 5])
+def test_a_webhook_that_refuses_everything_until_it_is_repaired_has_nothing_set_aside(receiver, calls, settings):
+    (seen,) = refuses_everything(receiver, calls, **settings)
+    assert "like the 19 before it" in seen
+
+
 def a_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -8,7 +8,7 @@ from typing import Any
 
 from demo.receiver import Receiver
 from tests.conftest import PROJECT
-from tests.unit.test_faults import BATCHES, ENDPOINT_FAULTS, FAULTS, PLACES, passes, until_mended
+from tests.unit.test_faults import BATCHES, ENDPOINT_FAULTS, FAULTS, PLACES, passes, refuses_everything, until_mended
 
 RETRIED = "nothing, where it passes within 60 s: it is tried again. Where it stays: "
 
@@ -33,6 +33,9 @@ def test_time_outs_lose_and_repeat_nothing_wherever_they_are():
         each.result()
 
 
+NEVER_PASSES = (
+    "failed runs, with an alarm; after 10 of them and 6 hours, and once a later event is accepted, the event under dead letters"
+)
 BOUND = "at most 100 + `concurrent_calls`"
 LIVE = {
     # What tests/live shows on a running Airflow: (fault, repeats, what the operator sees).
@@ -91,6 +94,10 @@ def as_page() -> str:
         rows.append(f"| {name} | 0 | 0 | {sees} |")
     set_aside = "the event under dead letters, in the report and in the DAG auth0_webhook_dead_letters"
     rows.append(f"| 422 with on_reject: dead_letter | 0 | 0 | {set_aside} |")
+    with Receiver().running() as receiver:
+        (sees,) = refuses_everything(receiver, 1)
+    rows.append(f"| 400 to every event, with on_reject: dead_letter | 0 | 0 | {sees} |")
+    rows.append(f"| 5xx or a time-out for one event, for good, with on_reject: dead_letter | 0 | 0 | {NEVER_PASSES} |")
     rows += [f"| {name} | 0 | {repeats} | {sees} |" for name, repeats, sees in LIVE.values()]
     rows.append(
         "| a task cleared or marked, alone or with others, or its XCom deleted, at any time | 0 | 0; a replay or backfill is "

@@ -106,7 +106,7 @@ def test_every_event_arrives_once_in_batches_and_the_checkpoint_ends_at_the_end(
 def test_a_batch_verifies_with_the_official_library(receiver, gzip):
     made = events(30)
     running = delivery(receiver.url, Keeper(), made, payload=ARRAY)
-    running._endpoint = endpoint(receiver.url, signer=Signer([SECRET]), gzip=gzip)
+    running._posting.endpoint = endpoint(receiver.url, signer=Signer([SECRET]), gzip=gzip)
     running.run(lambda: [one_batch(made)])
     for post in receiver.posts:
         assert Webhook(SECRET).verify(post.body, post.headers) == post.events

@@ -124,7 +124,7 @@ def test_the_receiver_on_the_page_takes_batches_and_drops_repeats(tmp_path, form
             for size in (10, 7):  # the second time in other batches
                 payload = Payload(form, max_events=size)
                 running = delivery(f"http://127.0.0.1:{port}", Keeper(), made, payload=payload)
-                running._endpoint = endpoint(
+                running._posting.endpoint = endpoint(
                     f"http://127.0.0.1:{port}", signer=Signer([SECRET]), gzip=gzip, content_type=payload.content_type
                 )
                 running.run(lambda: [one_batch(made)])

@@ -147,7 +147,7 @@ def test_batches_go_over_mutual_tls_as_well(pki, mutual_tls):
     with Receiver(tls=mutual_tls).running() as receiver:
         made, payload = events(250), Payload("array")
         running = delivery(receiver.url, Keeper(), made, payload=payload)
-        running._endpoint = Endpoint.from_connection(
+        running._posting.endpoint = Endpoint.from_connection(
             webhook(receiver.url, verify=str(pki / "ca.pem"), cert=str(pki / "both.pem"))
         )
         running.run(lambda: [one_batch(made)])
@@ -227,7 +227,7 @@ def test_a_webhook_at_an_address_that_is_not_public_is_refused_where_the_route_s
 def test_a_delivery_to_such_an_address_stops_at_once_and_saves_nothing_as_sent(receiver):
     made, keeper = events(20), Keeper()
     running = delivery(receiver.url, keeper, made)
-    running._endpoint = Endpoint.from_connection(webhook(receiver.url), allow_private=False)
+    running._posting.endpoint = Endpoint.from_connection(webhook(receiver.url), allow_private=False)
     with pytest.raises(EndpointWrongError) as caught:
         running.run(lambda: [one_batch(made)])
     assert not caught.value.retry

@@ -135,6 +135,8 @@ def test_a_route_whose_last_live_run_failed_or_is_held_is_left_to_the_clock(stor
     assert fired([Seen(many=True)] * 3, route="other") == 3
     del stored["r_health"]
     assert fired([Seen(many=True)]) == 1
+    Health("r").keep_refused([str(number) for number in range(20)])
+    assert fired([Seen(many=True)]) == 0
 
 
 def test_a_route_is_woken_again_until_it_has_read_what_it_wants(stored):

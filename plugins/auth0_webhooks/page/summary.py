@@ -135,6 +135,8 @@ def _noted(health: dict[str, Any]) -> State | None:
         return State("waiting", "the hold is over: the next run tries the webhook again", since)
     if problem.startswith("failed"):
         return State("failing", problem.removeprefix("failed: "), since)
+    if problem.startswith("set aside: "):
+        return State("waiting", f"events were set aside as dead letters: {problem.removeprefix('set aside: ')}", since)
     return State("waiting", problem, since) if problem else None
 
 

@@ -1,0 +1,60 @@
+"""What ends a delivery that no longer gets anywhere."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
+
+
+class Idle:
+    """How long nothing was settled: no acknowledgement, no refusal, nothing set aside or saved.
+
+    A pause that the webhook asked for does not count. Times are seconds on one monotonic clock, given by the caller.
+    """
+
+    def __init__(self, most: float, now: float) -> None:
+        self._most, self._since = most, now
+
+    def settled(self, now: float) -> None:
+        """Something was."""
+        self._since = max(self._since, now)
+
+    def left(self, now: float, not_before: float = 0.0) -> float:
+        """Seconds until it has been too long; 0 or less once it has.
+
+        :param not_before: the end of the pause that the webhook asked for.
+        """
+        return max(self._since, not_before) + self._most - now
+
+
+async def in_thread(function: Callable[..., Result], *args: Any) -> Result:
+    """Like :func:`asyncio.to_thread`, but neither the loop nor the process waits for a call that never returns."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[Result] = loop.create_future()
+
+    def finish(result: Any, error: BaseException | None) -> None:
+        if future.done():
+            return  # nobody waits for it any more
+        if error:
+            future.set_exception(error)
+        else:
+            future.set_result(result)
+
+    def work() -> None:
+        result: Any = None
+        error: BaseException | None = None
+        try:
+            result = function(*args)
+        except BaseException as raised:  # noqa: BLE001 - it is raised where the call is awaited
+            error = raised
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(finish, result, error)
+
+    threading.Thread(target=contextvars.copy_context().run, args=(work,), daemon=True).start()
+    return await future
