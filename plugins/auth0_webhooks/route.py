@@ -17,7 +17,8 @@ from auth0_webhooks.expressions import Where
 from auth0_webhooks.filters import Selection
 from auth0_webhooks.log_types import parse_level, types_of
 from auth0_webhooks.payload import MOST_EVENTS, Form
-from auth0_webhooks.redaction import Action, parse_rules
+from auth0_webhooks.redaction import parse_rules
+from auth0_webhooks.value_search import Action
 
 MAX_CONCURRENT_CALLS = 100
 DEAD_LETTER_DAG_ID = "auth0_webhook_dead_letters"

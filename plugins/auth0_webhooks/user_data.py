@@ -9,7 +9,9 @@ from __future__ import annotations
 import functools
 import ipaddress
 import re
-from urllib.parse import unquote_plus
+from collections.abc import Iterator
+
+from auth0_webhooks.decoding import Decoded, decode
 
 # As keys are compared: in lower case, without what stands between words, so "user_name", "userName" and "User-Name" are one.
 _KEYS = frozenset(
@@ -17,14 +19,14 @@ _KEYS = frozenset(
         # who
         "user", "userid", "username", "name", "givenname", "familyname", "middlename", "firstname", "lastname", "fullname",
         "displayname", "nickname", "preferredusername", "loginhint", "upn", "identity", "sub", "sid", "sessionid", "deviceid",
-        "picture", "birthdate", "gender", "useremail", "externalid", "formatted", "subject",
+        "picture", "birthdate", "gender", "useremail", "externalid", "formatted", "subject", "usermetadata", "profiledata",
         # how to reach them
         "email", "emails", "mail", "emailaddress", "to", "recipient", "recipients", "phone", "phones", "phonenumber", "mobile",
         "mobilephone", "telephone", "phonenumbers",
         # where they are, and with what
         "address", "addresses", "streetaddress", "street", "locality", "postalcode", "zipcode", "zip", "city", "cityname",
-        "latitude", "longitude", "ip", "ips", "clientip", "ipaddress", "lastip", "remoteaddress", "xforwardedfor", "useragent",
-        "ja3", "ja4",
+        "subdivisionname", "latitude", "longitude", "ip", "ips", "clientip", "ipaddress", "lastip", "remoteaddress",
+        "xforwardedfor", "useragent", "ja3", "ja4",
     }
 )  # fmt: skip
 _NAMED = frozenset(
@@ -36,16 +38,51 @@ _NAMED = frozenset(
 )  # fmt: skip
 """A ``name`` in one of these is the name of a thing."""
 
-_WHOLE = frozenset({"address", "addresses", "streetaddress", "name", "emails", "phones", "phonenumbers"})
+_WHOLE = frozenset(
+    {
+        "address", "addresses", "streetaddress", "name", "emails", "phones", "phonenumbers", "phone", "phonenumber", "mobile",
+        "mobilephone", "telephone", "email", "emailaddress", "usermetadata", "profiledata",
+    }
+)  # fmt: skip
 """Objects that are a user's as a whole; in others each key is looked at by itself."""
-_OF_A_USER = frozenset({"id", "login"})
-_USERS = frozenset({"user", "users", "identity", "identities", "profile", "target"})
+_OF_A_USER = frozenset({"id", "login", "htmlurl", "twitterusername", "location", "bio", "blog"})
+_USERS = frozenset({"user", "users", "identity", "identities", "profile", "target", "session", "sessions", "device", "devices"})
 """What is a user's only in one of these."""
+_PLACED = frozenset({("code", "postal")})
+"""What is a user's only as this key in this object."""
 
-_MAIL = re.compile(r"[^\s\"<>()\[\]{},;:=&?|\\@/#%]+@(?:[\w-]+\.)+[\w-]+")
+# No text makes any of these slow: what repeats without a limit starts only where its run of characters does.
+_LOCAL = r"[^\s\"<>()\[\]{},;:=&?|\\@/#%]"
+_DOMAIN = r"\[[0-9A-Za-z.:]{3,60}\]|(?:[\w-]+\.)+[\w-]+|[\w-]{2,}"
+_MAIL = re.compile(rf"(?<!{_LOCAL})({_LOCAL}+)@(?=({_DOMAIN}))")
+_QUOTED_MAIL = re.compile(rf"(\"[^\"\n]{{1,64}}\")@(?=({_DOMAIN}))")
 _IPV4 = re.compile(r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?!\d|\.\d)")
 # Perhaps with a port behind it, or with what stands before it and a colon.
-_IPV6 = re.compile(r"(?<![0-9A-Za-z])(?=[0-9A-Fa-f.]*:[0-9A-Fa-f.]*:)[0-9A-Fa-f:.]{3,60}(?![0-9A-Za-z])")
+_IPV6 = re.compile(r"(?<![0-9A-Fa-f:.])(?=[0-9A-Fa-f.]{0,60}:[0-9A-Fa-f.]{0,60}:)[0-9A-Fa-f:.]{3,}")
+_COMPRESSED_OR_FULL = re.compile(r"(?:[0-9A-Fa-f]{0,4}:){2,7}(?:[0-9A-Fa-f]{0,4}|\d{1,3}(?:\.\d{1,3}){3})")
+_FINGERPRINT = re.compile(r"(?:[0-9A-Fa-f]{2}:)+[0-9A-Fa-f]{2}")
+LONGEST_IPV6 = 60
+
+_GAP = r"[ ().\-/\u00a0]{0,3}"
+_PHONE = re.compile(
+    # With a country's code; as in North America; with a trunk 0 and no date; or said to be one.
+    rf"(?<![\w+])(?:\+\(?\d(?:{_GAP}\d){{7,14}}"
+    r"|\(?\d{3}\)?[ .\-]\d{3}[ .\-]\d{4}"
+    rf"|(?!\d\d?[-/.]\d\d?[-/.])\(?0(?:{_GAP}\d){{8,13}}"
+    r")(?![\w]|[.\-]\d)"
+)
+_SAID_TO_BE_PHONE = re.compile(rf"(?i)(?:phone|mobile|tel|sms|whatsapp)[^\d\n]{{1,20}}(\d(?:{_GAP}\d){{6,14}})(?![\w]|[.\-]\d)")
+_PHONE_SHAPE = re.compile(r"[+(]{0,2}\d[\d ().\-/\u00a0]{5,30}")
+FEWEST_DIGITS, MOST_DIGITS = 7, 15
+"""Of a phone number (ITU-T E.164 has 15 at the most)."""
+
+_STRATEGIES = (
+    "ad|adfs|amazon|apple|auth0|auth0-adldap|bitbucket|box|custom|dropbox|email|facebook|fitbit|github|google-apps|google-oauth2|"
+    "instagram|line|linkedin|oauth1|oauth2|office365|oidc|okta|paypal|pingfederate|salesforce|samlp|sharepoint|shopify|sms|"
+    "twitter|vkontakte|waad|windowslive|wordpress|yahoo|yammer|yandex"
+)
+_USER_ID = re.compile(rf"(?<![\w-])(?:{_STRATEGIES})\|[^\s\"'<>\\/?&#,;(){{}}\[\]]{{3,255}}")
+_IN_PATH = re.compile(r"(?i)/(?:users|user-blocks|members|sessions|refresh-tokens)/([^\s\"'<>\\/?&#]{4,255})")
 
 
 def is_user_data(key: str, parent: str, *, holds_objects: bool = False) -> bool:
@@ -53,32 +90,87 @@ def is_user_data(key: str, parent: str, *, holds_objects: bool = False) -> bool:
 
     :param holds_objects: the value is an object, or a list with one.
     """
-    plain = _plain(key)
-    if plain == "name" and _plain(parent) in _NAMED:
+    plain, above = _plain(key), _plain(parent)
+    if plain == "name" and above in _NAMED:
         return False
     if holds_objects:
         return plain in _WHOLE
-    return plain in _KEYS or (plain in _OF_A_USER and _plain(parent) in _USERS)
+    return plain in _KEYS or (plain in _OF_A_USER and above in _USERS) or (plain, above) in _PLACED
 
 
-def user_data_in(text: str) -> list[str]:
-    """The e-mail and IP addresses in a text, also in one that is percent-encoded; each as it reads when it is not."""
-    found: dict[str, None] = {}
-    while "@" in text or ":" in text or "." in text or "%" in text:
-        found.update(dict.fromkeys(mail.strip("'`*_.!") for mail in _MAIL.findall(text)))
-        found.update(dict.fromkeys(filter(_is_ip, _IPV4.findall(text))))
-        found.update(dict.fromkeys(address for run in _IPV6.findall(text) if (address := _ipv6_in(run))))
-        encoded, text = text, unquote_plus(text)
-        if text == encoded:
-            break
+def user_data_in(text: str, read: Decoded | None = None) -> list[str]:
+    """The e-mail and IP addresses, phone numbers and user ids in a text; each as it reads when nothing is encoded.
+
+    :param read: the text with its encodings undone, where that is known already.
+    """
+    read = read or decode(text)
+    plain, found = read.plain, dict[str, None]()
+    if "@" in plain:
+        found.update(dict.fromkeys(_mails(plain, read)))
+    if "." in plain:
+        found.update(dict.fromkeys(filter(_is_ip, _IPV4.findall(plain))))
+    if plain.count(":") > 1:
+        found.update(dict.fromkeys(address for run in _IPV6.finditer(plain) if (address := _ipv6_in(run))))
+    if "|" in plain:
+        found.update(dict.fromkeys(id_.rstrip(".") for id_ in _USER_ID.findall(plain) if _tells_one(id_.partition("|")[2])))
+    if "/" in plain:
+        found.update(dict.fromkeys(id_ for id_ in _IN_PATH.findall(plain) if _tells_one(id_)))
+    for number in (*_PHONE.findall(plain), *_SAID_TO_BE_PHONE.findall(plain)):
+        if phone_digits(number):
+            found[number] = None
     return list(found)
 
 
-def _ipv6_in(run: str) -> str | None:
+def phone_digits(text: str) -> str | None:
+    """The digits of what is made like a phone number; None for all else."""
+    if not FEWEST_DIGITS <= len(text) <= 35 or not _PHONE_SHAPE.fullmatch(text) or _is_ip(text):
+        return None
+    digits = re.sub(r"\D", "", text)
+    return digits if digits.isascii() and FEWEST_DIGITS <= len(digits) <= MOST_DIGITS else None
+
+
+def _mails(plain: str, read: Decoded) -> Iterator[str]:
+    for match in _MAIL.finditer(plain):
+        local, domain = match[1], match[2]
+        if "+" in local and read.starts and len(range(*read.span(match.end() - 1, match.end()))) > 1:
+            # Who encodes the @ encodes a plus: one that is not encoded is a form's blank.
+            local = _after_blank(local, match.start(), read)
+        if "." in domain or "[" in domain or (len(local) > 1 and re.search(r"[^\W\d]", domain)):
+            yield f"{local}@{domain}".strip("'`*_.!")
+    for match in _QUOTED_MAIL.finditer(plain) if '"@' in plain else ():
+        yield f"{match[1]}@{match[2]}"
+
+
+def _after_blank(local: str, start: int, read: Decoded) -> str:
+    for at in range(len(local) - 1, -1, -1):
+        if local[at] == "+" and len(range(*read.span(start + at, start + at + 1))) == 1:
+            return local[at + 1 :]
+    return local
+
+
+def _ipv6_in(match: re.Match[str]) -> str | None:
     """The address in what is made of its characters: without what stands before or after it and a colon."""
+    run, text, start, end = match[0], match.string, match.start(), match.end()
+    if len(run) > LONGEST_IPV6:
+        # Addresses one upon the other, perhaps: not to be told apart, so all of it; but a certificate's fingerprint is none.
+        return None if _FINGERPRINT.fullmatch(run) else run
     groups = run.strip(".").split(":")
-    candidates = (":".join(groups[first : len(groups) - behind]) for first in range(3) for behind in range(3))
-    return next((text for text in candidates if re.search(r"[0-9A-Fa-f]{2}", text) and ":" in text and _is_ip(text)), None)
+    # What goes on as a word on either side is one: std::string, abc:def:ghi.
+    first_at = 1 if start and text[start - 1].isalnum() else 0
+    behind_at = 1 if end < len(text) and text[end].isalnum() else 0
+    for first in range(first_at, 3):
+        for behind in range(behind_at, 3):
+            part = ":".join(groups[first : len(groups) - behind])
+            likely = ("::" in part or part.count(":") >= 6) and _COMPRESSED_OR_FULL.fullmatch(part)
+            # No address is made of colons, or of one digit, alone.
+            if likely and re.search(r"[0-9A-Fa-f]{2}", part) and _is_ip(part):
+                return part
+    return None
+
+
+def _tells_one(id_: str) -> bool:
+    """Whether it can be told from a word, such as the sms|email of a list of factors."""
+    return any(character.isdigit() or character in "@|" for character in id_)
 
 
 @functools.lru_cache(maxsize=1024)
