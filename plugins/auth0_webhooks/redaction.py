@@ -186,7 +186,7 @@ class Redaction:
                 # In a profile or a form not every word is a user's alone.
                 found.note(str(value), place.action, word=place.whole and len(value) <= WORD and value.isalpha())
         for key, inside, below in self._children(value, place):
-            if self._preset and key:
+            if self._preset and key and not key.isidentifier():
                 self._note_all(key, self._preset, found)
             if not _is_kept(place, key, inside):
                 self._collect(inside, below, found)

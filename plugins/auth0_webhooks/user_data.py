@@ -72,6 +72,7 @@ _PHONE = re.compile(
     r")(?![\w]|[.\-]\d)"
 )
 _SAID_TO_BE_PHONE = re.compile(rf"(?i)(?:phone|mobile|tel|sms|whatsapp)[^\d\n]{{1,20}}(\d(?:{_GAP}\d){{6,14}})(?![\w]|[.\-]\d)")
+_DIGIT = re.compile(r"\d[ ().\-/\u00a0]*\d")
 _PHONE_SHAPE = re.compile(r"[+(]{0,2}\d[\d ().\-/\u00a0]{5,30}")
 FEWEST_DIGITS, MOST_DIGITS = 7, 15
 """Of a phone number (ITU-T E.164 has 15 at the most)."""
@@ -115,9 +116,9 @@ def user_data_in(text: str, read: Decoded | None = None) -> list[str]:
         found.update(dict.fromkeys(id_.rstrip(".") for id_ in _USER_ID.findall(plain) if _tells_one(id_.partition("|")[2])))
     if "/" in plain:
         found.update(dict.fromkeys(id_ for id_ in _IN_PATH.findall(plain) if _tells_one(id_)))
-    for number in (*_PHONE.findall(plain), *_SAID_TO_BE_PHONE.findall(plain)):
-        if phone_digits(number):
-            found[number] = None
+    if len(plain) >= FEWEST_DIGITS and _DIGIT.search(plain):
+        numbers = (*_PHONE.findall(plain), *_SAID_TO_BE_PHONE.findall(plain))
+        found.update(dict.fromkeys(filter(phone_digits, numbers)))
     return list(found)
 
 

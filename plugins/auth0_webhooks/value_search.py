@@ -5,6 +5,7 @@ The cost grows linearly with the event, whatever its values and its texts are: w
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -59,10 +60,8 @@ class Found:
         """A text with its encodings undone."""
         read = self._texts.get(text)
         if read is None:
-            read = decode(text)
+            read = self._texts[text] = decode(text)
             self.work += read.passes * len(text)
-            if read.starts:
-                self._texts[text] = read
         return read
 
     def note(self, value: str, action: Action, *, word: bool = False) -> None:
@@ -130,14 +129,11 @@ class ValueSearch:
         return "".join([*pieces, text[done:]])
 
     def _add(self, value: str) -> None:
-        read = decode(value)
-        short = len(value) < SHORT
-        for form, text in ((fold(value), value), (read.folded, read.text)):
-            needle = _Needle(form, value, text, word=short or value in self._found.words, exact=short or not form.strip())
-            for spelled in (form, form.translate(LETTER_OF)):
-                if spelled:
-                    self._needles.setdefault(spelled, needle._replace(form=spelled))
-        if digits := phone_digits(value):
+        word = value in self._found.words
+        needles, digits = _needles(value, word=word) if len(value) <= 200 else _needles.__wrapped__(value, word=word)
+        for needle in needles:
+            self._needles.setdefault(needle.form, needle)
+        if digits:
             self._phones.setdefault(digits[-FEWEST_DIGITS:], (digits, _Needle(digits, value, value)))
 
     def _index(self) -> dict[int, dict[str, list[tuple[int, _Needle]]]]:
@@ -207,6 +203,18 @@ class ValueSearch:
                         if start and (text[start - 1] in "+(" or text[start - 1].isdigit()):
                             start -= 1
                     yield start, places[end - 1] + 1, needle
+
+
+@functools.lru_cache(maxsize=1024)
+def _needles(value: str, *, word: bool) -> tuple[list[_Needle], str | None]:
+    """The forms in which a value is searched for, and its digits where it is a phone number."""
+    read, short = decode(value), len(value) < SHORT
+    made: dict[str, _Needle] = {}
+    for form, text in ((fold(value), value), (read.folded, read.text)):
+        for spelled in (form, form.translate(LETTER_OF)):
+            if spelled:
+                made[spelled] = _Needle(spelled, value, text, word=word or short, exact=short or not form.strip())
+    return list(made.values()), phone_digits(value)
 
 
 def _fits(needle: _Needle, text: str, start: int, end: int) -> bool:
