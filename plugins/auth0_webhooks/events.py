@@ -7,12 +7,16 @@ import re
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
+from auth0_webhooks.deep_json import read_object
 from auth0_webhooks.errors import TenantAnswerError
 
 # The text of an event is kept and POSTed as it came; parsing serves only to find its end and its three indexed fields.
 # Numbers stay text: a log may hold numbers that Python would round, refuse or turn into infinity.
 _decoder = json.JSONDecoder(parse_int=str, parse_float=str)
 _blank = re.compile(r"[ \t\r\n]*")
+_UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
+LONGEST_WORD = 100
+"""Characters of an event's date and type that are told apart; Auth0's have 24 and fewer."""
 
 
 class Position(NamedTuple):
@@ -83,8 +87,12 @@ def parse_page(text: str, *, previous: Position) -> list[LogEvent]:
     while text[at : at + 1] != "]":
         start = at
         try:
-            value, at = _decoder.raw_decode(text, at)
-        except (ValueError, RecursionError) as error:
+            try:
+                value, at = _decoder.raw_decode(text, at)
+            except RecursionError:
+                # As any other event it is for the webhook to take or to refuse: its text is all that it needs.
+                value, at = read_object(text, start)
+        except ValueError as error:
             # The decoder's own message is safe to repeat in part only: it can quote the text.
             raise TenantAnswerError(
                 f"the tenant's answer breaks off or is not JSON at character {getattr(error, 'pos', start)} "
@@ -112,14 +120,12 @@ def _event(value: Any, body: str, previous: Position, number: int) -> LogEvent:
     log_id = value.get("log_id", value.get("_id"))
     if not isinstance(log_id, str) or not log_id.isascii() or not log_id.isdigit():
         raise TenantAnswerError(f"event {number} of the page has no log_id made of digits")
-    date, log_type = value.get("date"), value.get("type")
-    return LogEvent(
-        log_id,
-        date if isinstance(date, str) else "",
-        log_type if isinstance(log_type, str) else "",
-        body,
-        previous,
-    )
+    return LogEvent(log_id, _word(value.get("date")), _word(value.get("type")), body, previous)
+
+
+def _word(value: Any) -> str:
+    """A date or a type as Airflow can store it wherever: without what PostgreSQL and UTF-8 refuse, and short."""
+    return _UNSTORABLE.sub("\ufffd", value[:LONGEST_WORD]) if isinstance(value, str) else ""
 
 
 def _skip_blank(text: str, at: int) -> int:

@@ -1,0 +1,65 @@
+"""Reads a JSON object that is nested too deeply for Python's parser: where it ends, and the texts at its top."""
+
+from __future__ import annotations
+
+import json
+import re
+
+# RFC 8259, with the NaN and Infinity that Python's parser takes, too. Each token can be read in one way only.
+_TOKEN = re.compile(
+    r"[ \t\r\n]*(?:"
+    r'(?P<text>"[^"\\\x00-\x1f]*(?:\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4})[^"\\\x00-\x1f]*)*")'
+    r"|(?P<other>-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|true|false|null|NaN|-?Infinity)"
+    r"|(?P<mark>[\[\]{},:]))"
+)
+_CLOSES = {"[": "]", "{": "}"}
+_VALUE = {"text": "end", "other": "end", "[": "first value", "{": "first key"}
+# What may come, by what is expected; and what is expected after it.
+_GRAMMAR = {
+    "object": {"{": "first key"},
+    "value": _VALUE,
+    "first value": _VALUE | {"]": "end"},
+    "key": {"text": "colon"},
+    "first key": {"text": "colon", "}": "end"},
+    "colon": {":": "value"},
+    "end": {",": "", "]": "end", "}": "end"},
+}
+
+
+def read_object(text: str, start: int) -> tuple[dict[str, str], int]:
+    """Read the object that begins at ``start``, without recursion.
+
+    :return: the members at its top that are texts, and those that are numbers as they are written, of a key that comes twice
+        the last one; and where the object ends.
+    :raises ValueError: where it breaks off or is no JSON; as with ``json``, ``pos`` of the error says where.
+    """
+    members: dict[str, tuple[str, str]] = {}
+    open_: list[str] = []
+    key, at, expected = "", start, "object"
+    while open_ or at == start:
+        what, token, at = _token(text, at)
+        after = _GRAMMAR[expected].get(what)
+        if after is None or (what in {"]", "}"} and _CLOSES[open_.pop()] != what):
+            raise _no_json(text, at - len(token))
+        if len(open_) == 1 and after == "colon":
+            key = json.loads(token)
+        elif len(open_) == 1 and expected == "value":
+            members[key] = what, token
+        if what in _CLOSES:
+            open_.append(what)
+        expected = after or ("key" if open_[-1] == "{" else "value")
+    texts = {key: json.loads(token) for key, (what, token) in members.items() if what == "text"}
+    return texts | {key: token for key, (what, token) in members.items() if what == "other" and token[-1].isdigit()}, at
+
+
+def _token(text: str, at: int) -> tuple[str, str, int]:
+    """What comes next: its kind, or itself where it is a mark; its text; where it ends."""
+    match = _TOKEN.match(text, at)
+    kind = match and match.lastgroup
+    if not match or not kind:
+        raise _no_json(text, at)
+    return (match[kind] if kind == "mark" else kind), match[kind], match.end()
+
+
+def _no_json(text: str, at: int) -> json.JSONDecodeError:
+    return json.JSONDecodeError("no JSON", text, at)
