@@ -119,8 +119,9 @@ async def _send(
                 outcome.left += 1
                 if outcome.stopped_by:
                     continue  # only counted
-                answer = await endpoint.post(session, payload.message([event]))
-                meaning = outcomes.outcome_of(answer)
+                message = payload.message([event])
+                answer = await endpoint.post(session, message)
+                meaning = outcomes.outcome_of(answer, deep=message.deep)
                 if meaning is outcomes.Outcome.DELIVERED:
                     await asyncio.to_thread(store.remove, letter.log_id)
                     outcome.sent += 1

@@ -12,6 +12,9 @@ _TOKEN = re.compile(
     r"|(?P<other>-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|true|false|null|NaN|-?Infinity)"
     r"|(?P<mark>[\[\]{},:]))"
 )
+_MARK = re.compile(r'[\[\]{}]|"[^"\\]*(?:\\.[^"\\]*)*"')
+MANY_LEVELS = 100
+"""Parsers stop at 64 levels (.NET), 128 (Rust's serde), 1,000 (Python, Java's Jackson); Auth0's own events have some ten."""
 _CLOSES = {"[": "]", "{": "}"}
 _VALUE = {"text": "end", "other": "end", "[": "first value", "{": "first key"}
 # What may come, by what is expected; and what is expected after it.
@@ -50,6 +53,18 @@ def read_object(text: str, start: int) -> tuple[dict[str, str], int]:
         expected = after or ("key" if open_[-1] == "{" else "value")
     texts = {key: json.loads(token) for key, (what, token) in members.items() if what == "text"}
     return texts | {key: token for key, (what, token) in members.items() if what == "other" and token[-1].isdigit()}, at
+
+
+def is_deep(text: str) -> bool:
+    """Whether JSON is nested in more than ``MANY_LEVELS`` levels, which not every parser takes."""
+    if text.count("[") + text.count("{") <= MANY_LEVELS:
+        return False
+    level = 0
+    for mark in _MARK.findall(text):
+        level += (mark in _CLOSES) - (mark in "]}")
+        if level > MANY_LEVELS:
+            return True
+    return False
 
 
 def _token(text: str, at: int) -> tuple[str, str, int]:

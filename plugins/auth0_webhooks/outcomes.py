@@ -62,8 +62,17 @@ class Answer(NamedTuple):
         return self.reason if self.status is None else f"{self.status} {self.reason}".strip()
 
 
-def outcome_of(answer: Answer) -> Outcome:
-    """Look the answer up in the table; no answer, or a status that HTTP does not know, counts as "for now"."""
+TOO_DEEP = frozenset({500, 502})
+"""Answers of a webhook, or of what runs it, that broke over an event; where that is nested deeply, it will each time."""
+
+
+def outcome_of(answer: Answer, *, deep: bool = False) -> Outcome:
+    """Look the answer up in the table; no answer, or a status that HTTP does not know, counts as "for now".
+
+    :param deep: the request was one event, so deeply nested that the webhook's parser may break over it.
+    """
+    if deep and answer.status in TOO_DEEP:
+        return Outcome.EVENT_REFUSED
     for statuses, outcome in _TABLE:
         if answer.status in statuses:
             return outcome

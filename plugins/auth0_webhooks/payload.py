@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from auth0_webhooks.checkpoint import MAX_ACKNOWLEDGED
+from auth0_webhooks.deep_json import is_deep
 from auth0_webhooks.envelope import NO_ENVELOPE, Envelope
 from auth0_webhooks.events import LogEvent
 
@@ -23,6 +24,11 @@ class Message(NamedTuple):
     id: str
     body: str
     log_ids: tuple[str, ...]
+
+    @property
+    def deep(self) -> bool:
+        """Whether it is one event, nested more deeply than every webhook's parser takes."""
+        return len(self.log_ids) == 1 and is_deep(self.body)
 
     @property
     def what(self) -> str:
@@ -68,10 +74,13 @@ class Payload:
         if self.form == "event":
             return list(range(1, len(events) + 1))
         ends: list[int] = []
-        start, size = 0, 0
+        start, size, alone = 0, 0, False
         for index, event in enumerate(events):
             more = self.envelope.size(event) + 1
-            if index > start and (index - start >= self.max_events or size + more >= self.max_bytes):
+            # A parser that breaks over one event would break over all that is with it.
+            alone, before = is_deep(event.body), alone
+            full = index - start >= self.max_events or size + more >= self.max_bytes
+            if index > start and (full or alone or before):
                 ends += [index] * (index - start)
                 start, size = index, 0
             size += more

@@ -74,7 +74,7 @@ class Posting:
             self._figures.posts += 1
             self._figures.retried += tries > 1
             self._figures.slowest_answer = max(self._figures.slowest_answer, now - began)
-            outcome = outcome_of(answer)
+            outcome = outcome_of(answer, deep=message.deep)
             if outcome in {Outcome.DELIVERED, Outcome.EVENT_REFUSED}:
                 return answer._replace(tries=tries), number
             deadline = deadline or now + allowed
