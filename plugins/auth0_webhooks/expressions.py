@@ -18,7 +18,7 @@ class Where:
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self._search, self._options = _compiled(text)
+        self._parsed, self._options = _compiled(text)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Where) and self._text == other._text
@@ -29,10 +29,13 @@ class Where:
     def fits(self, body: str) -> bool | None:
         """Whether an event's JSON fits; None where that cannot be told, as for a comparison of a text with a number.
 
+        It cannot be told either where finding it out would cost more than ``expression_budget`` allows for.
         As JMESPath has it, everything but false, null and what is empty is true.
         """
+        from auth0_webhooks.expression_budget import BudgetedInterpreter
+
         try:
-            found = self._search(json.loads(body, parse_int=_integer), options=self._options)
+            found = BudgetedInterpreter(self._options).visit(self._parsed, json.loads(body, parse_int=_integer))
         except (ValueError, TypeError, ArithmeticError, RecursionError):  # every error of JMESPath is a ValueError
             return None
         return not (found is None or found is False or (isinstance(found, str | list | dict) and not found))
@@ -64,7 +67,7 @@ def _compiled(text: str) -> tuple[Any, Any]:
     _check_quotes(text, tokens)
     known = _functions()
     _check_calls(text, parsed.parsed, _calls(tokens), known)
-    return parsed.search, jmespath.Options(custom_functions=known())
+    return parsed.parsed, jmespath.Options(custom_functions=known())
 
 
 def _wrong(text: str, position: int, problem: str) -> ValueError:
@@ -163,7 +166,7 @@ def _address(text: Any) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     return getattr(address, "ipv4_mapped", None) or address
 
 
-@functools.cache
+@functools.lru_cache(maxsize=1024)
 def _network(text: Any) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     if not isinstance(text, str) or not re.fullmatch(r"[0-9A-Fa-f.:/]+", text):
         raise ValueError("not a network")

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
+import jmespath
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auth0_webhooks.expressions import Where
+from auth0_webhooks.expression_budget import BUDGET, CHARACTERS, PER_NODE, BudgetedInterpreter, BudgetExceededError
+from auth0_webhooks.expressions import Where, _compiled
+from auth0_webhooks.filters import Selection, Tally, select
+from tests.support.factory import events, one_batch
 
 EVENT = {
     "type": "fp",
@@ -118,3 +123,145 @@ def test_numbers_that_python_refuses_can_be_compared():
 
 def test_a_number_that_no_function_can_take_leaves_the_event_undecided():
     assert Where("floor(n) > `5`").fits('{"n": 1e999}') is None
+
+
+def again(step: str, times: int = 40) -> str:
+    return "|".join([step] * times)
+
+
+LARGE = {"texts": ["word"] * 500, "text": "x" * 10_000, "number": 1}
+GREEDY = {
+    "doubles a list": f"[@]|{again('[@,@][]')}",
+    "doubles a list of lists, to write it down": f"{again('[@,@]')}|to_string(@)",
+    "doubles two lists of lists, to compare them": f"({again('[@,@]')}) == ({again('[@,@]')})",
+    "doubles two lists of lists, to find one in the other": f"contains({again('[@,@]')}, {again('[@,@]', 39)})",
+    "doubles an object": f"{again('{a:@,b:@}')}|to_string(@)",
+    "doubles by projections": f"texts[*].[@,@][]|{again('[*].[@,@][]')}",
+    "doubles by map": f"texts|{again('map(&[@,@],@)|[]')}",
+    "doubles a text": f"text|{again('join(@,[@,@])')}",
+    "doubles a text's escapes": again("to_string([@,@])"),
+    "joins by a long text": f"join(join('', texts), texts)|{again('join(@, [@,@,@])')}",
+    "sorts what it doubles": f"texts|{again('sort([@,@][])')}",
+    "sorts by a key what it doubles": f"texts|{again('sort_by([@,@][],&@)')}",
+    "reverses what it doubles": f"texts|{again('[@,@][]|[::-1]')}",
+    "merges what it doubles": f"@|{again('merge(@,{x:@,y:@})')}|to_string(@)",
+}
+
+
+@pytest.mark.parametrize("expression", GREEDY.values(), ids=GREEDY.keys())
+def test_an_expression_that_costs_too_much_leaves_the_event_undecided(expression):
+    assert Where(expression).fits(json.dumps(LARGE)) is None
+
+
+@pytest.mark.parametrize("name", ["doubles a list", "doubles a text", "doubles a list of lists, to write it down"])
+def test_an_expression_that_costs_too_much_takes_little_memory(name):
+    body, where = json.dumps(LARGE), Where(GREEDY[name])
+    tracemalloc.start()
+    try:
+        where.fits(body)
+        assert tracemalloc.get_traced_memory()[1] < 64_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_what_is_undecided_for_its_cost_is_selected_and_counted():
+    tally = Tally()
+    selected = select(one_batch(events(3)), Selection(where=Where(GREEDY["doubles a list"])), tally)
+    assert (len(selected.events), tally.undecided, tally.selected_types) == (3, 3, {"s": 3})
+
+
+def test_usual_expressions_over_a_large_event_cost_a_small_part_of_the_budget():
+    event = {**EVENT, "details": {**EVENT["details"], "prompts": [{"name": f"p{n}", "text": "x" * 100} for n in range(200)]}}
+    for expression in (
+        "details.prompts[?name == 'p7' && contains(text, 'x')]",
+        "contains(['Users', 'Partners'], connection) && !in_network(ip, '203.0.113.0/24')",
+        "contains(to_string(@), 'invalid_grant')",
+        "length(details.prompts[*].name | sort(@)) > `100`",
+    ):
+        parsed, options = _compiled(expression)
+        interpreter = BudgetedInterpreter(options)
+        assert interpreter.visit(parsed, event)
+        assert interpreter.left > BUDGET * 0.9
+
+
+# Random expressions over random events: every one ends within the budget, and says what JMESPath says.
+names = st.sampled_from(["a", "b", "c", "texts", "@", "a.b", "*", "[*]", "[]", "a[]", "b[*].a", "[0]", "[::-1]", "[-1:]", "a.*"])
+literals = st.sampled_from(["`1`", "`0`", "`[1,[2,[3]]]`", "`{}`", "'x'", "'a'", "`null`", "`true`", "`1e999`", "`[]`"])
+
+
+def larger(inside):
+    def call(name, *arguments):
+        return st.tuples(*arguments).map(lambda made: f"{name}({', '.join(made)})")
+
+    pairs = st.tuples(inside, inside)
+    one = ["to_string", "to_array", "to_number", "length", "sort", "reverse", "keys", "values", "type", "sum", "avg", "abs"]
+    return st.one_of(
+        pairs.map(lambda pair: f"{pair[0]}|{pair[1]}"),
+        pairs.map(lambda pair: f"[{pair[0]},{pair[1]}]"),
+        pairs.map(lambda pair: f"[{pair[0]},{pair[1]}][]"),
+        pairs.map(lambda pair: f"{{a:{pair[0]},b:{pair[1]}}}"),
+        st.tuples(inside, st.sampled_from(["==", "!=", "<", ">=", "&&", "||"]), inside).map(lambda three: f"({' '.join(three)})"),
+        pairs.map(lambda pair: f"[?{pair[0]}].[{pair[1]}]"),
+        inside.map(lambda one: f"!({one})"),
+        st.tuples(inside, st.integers(2, 30)).map(lambda pair: again(*pair)),
+        *(call(name, inside) for name in (*one, "max", "min", "floor", "ceil", "lower")),
+        *(call(name, inside, inside) for name in ("join", "contains", "merge", "not_null", "starts_with", "in_network")),
+        *(call(name, inside, inside.map("&{}".format)) for name in ("sort_by", "max_by", "min_by")),
+        call("map", inside.map("&{}".format), inside),
+    )
+
+
+expressions = st.recursive(names | literals, larger, max_leaves=25)
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.just("x" * 1_000),
+    lambda inside: st.lists(inside, max_size=4) | st.dictionaries(st.sampled_from("abc"), inside),
+    max_leaves=20,
+)
+LITTLE = 20_000
+
+
+class Watched(BudgetedInterpreter):
+    """Counts what it evaluates, and how large what comes out is."""
+
+    nodes = longest_list = longest_text = 0
+
+    def visit(self, node, *args, **kwargs):
+        value = super().visit(node, *args, **kwargs)
+        self.nodes += 1
+        if isinstance(value, list | dict):
+            self.longest_list = max(self.longest_list, len(value))
+        if isinstance(value, str):
+            self.longest_text = max(self.longest_text, len(value))
+        return value
+
+
+def outcome(search):
+    try:
+        return json.dumps(search(), default=repr)
+    except BudgetExceededError:
+        raise
+    except (ValueError, TypeError, ArithmeticError, RecursionError) as error:
+        return type(error)
+
+
+@settings(max_examples=300, deadline=None)
+@given(expressions, st.fixed_dictionaries({"a": anything, "b": anything, "texts": st.just(["word"] * 20)}))
+def test_every_expression_ends_within_its_budget_and_says_what_jmespath_says(expression, event):
+    body = json.dumps(event)
+    event = json.loads(body)
+    try:
+        parsed, options = _compiled(expression)
+    except ValueError:
+        return
+    watched = Watched(options, LITTLE)
+    try:
+        found = outcome(lambda: watched.visit(parsed, event))
+    except BudgetExceededError:
+        pass
+    else:
+        assert found == outcome(lambda: jmespath.compile(expression).search(event, options=options))
+    assert watched.nodes <= LITTLE // PER_NODE
+    assert watched.longest_list <= LITTLE
+    # A join can write what it is given and what stands between, and JSON six characters for one.
+    assert watched.longest_text <= 6 * CHARACTERS * LITTLE
+    assert Where(expression).fits(body) in {True, False, None}
