@@ -184,7 +184,7 @@ class Redaction:
                     self._note_all(value, self._preset, found)
             elif not isinstance(value, _Number) or len(value) >= SHORT:
                 # In a profile or a form not every word is a user's alone.
-                found.note(str(value), place.action, word=place.whole and len(value) <= WORD and value.isalpha())
+                found.note(str(value), place.action, placed=True, word=place.whole and len(value) <= WORD and value.isalpha())
         for key, inside, below in self._children(value, place):
             if self._preset and key and not key.isidentifier():
                 self._note_all(key, self._preset, found)

@@ -66,9 +66,9 @@ LONGEST_IPV6 = 60
 _GAP = r"[ ().\-/\u00a0]{0,3}"
 _PHONE = re.compile(
     # With a country's code; as in North America; with a trunk 0 and no date; or said to be one.
-    rf"(?<![\w+])(?:\+\(?\d(?:{_GAP}\d){{7,14}}"
-    r"|\(?\d{3}\)?[ .\-]\d{3}[ .\-]\d{4}"
-    rf"|(?!\d\d?[-/.]\d\d?[-/.])\(?0(?:{_GAP}\d){{8,13}}"
+    rf"(?<![\w+])(?<!\d\.)(?:\+\(?\d(?:{_GAP}\d){{7,14}}"
+    r"|\(?[2-9]\d\d\)?[ .\-][2-9]\d\d[ .\-]\d{4}"
+    rf"|(?!\d\d?[-/.]\d\d?[-/.])\(?00?[ ()\-/]{{0,3}}[1-9](?:{_GAP}\d){{7,12}}"
     r")(?![\w]|[.\-]\d)"
 )
 _SAID_TO_BE_PHONE = re.compile(rf"(?i)(?:phone|mobile|tel|sms|whatsapp)[^\d\n]{{1,20}}(\d(?:{_GAP}\d){{6,14}})(?![\w]|[.\-]\d)")
@@ -111,9 +111,10 @@ def user_data_in(text: str, read: Decoded | None = None) -> list[str]:
     if "." in plain:
         found.update(dict.fromkeys(filter(_is_ip, _IPV4.findall(plain))))
     if plain.count(":") > 1:
-        found.update(dict.fromkeys(address for run in _IPV6.finditer(plain) if (address := _ipv6_in(run))))
+        runs = dict.fromkeys(_with_neighbours(match) for match in _IPV6.finditer(plain))
+        found.update(dict.fromkeys(address for run in runs if (address := _ipv6_in(*run))))
     if "|" in plain:
-        found.update(dict.fromkeys(id_.rstrip(".") for id_ in _USER_ID.findall(plain) if _tells_one(id_.partition("|")[2])))
+        found.update(dict.fromkeys(id_.rstrip(".") for id_ in _USER_ID.findall(plain) if _tells_one(id_)))
     if "/" in plain:
         found.update(dict.fromkeys(id_ for id_ in _IN_PATH.findall(plain) if _tells_one(id_)))
     if len(plain) >= FEWEST_DIGITS and _DIGIT.search(plain):
@@ -127,15 +128,21 @@ def phone_digits(text: str) -> str | None:
     if not FEWEST_DIGITS <= len(text) <= 35 or not _PHONE_SHAPE.fullmatch(text) or _is_ip(text):
         return None
     digits = re.sub(r"\D", "", text)
-    return digits if digits.isascii() and FEWEST_DIGITS <= len(digits) <= MOST_DIGITS else None
+    # Of fewer different digits it is some zeros, or the like.
+    likely = digits.isascii() and FEWEST_DIGITS <= len(digits) <= MOST_DIGITS and len(set(digits)) > 2
+    return digits if likely else None
 
 
 def _mails(plain: str, read: Decoded) -> Iterator[str]:
-    for match in _MAIL.finditer(plain):
-        local, domain = match[1], match[2]
-        if "+" in local and read.starts and len(range(*read.span(match.end() - 1, match.end()))) > 1:
+    pairs: dict[tuple[str, str], None] = {}
+    if "+" in plain and read.starts:
+        for match in _MAIL.finditer(plain):
+            encoded = len(range(*read.span(match.end() - 1, match.end()))) > 1
             # Who encodes the @ encodes a plus: one that is not encoded is a form's blank.
-            local = _after_blank(local, match.start(), read)
+            pairs[_after_blank(match[1], match.start(), read) if encoded else match[1], match[2]] = None
+    else:
+        pairs = dict.fromkeys(_MAIL.findall(plain))
+    for local, domain in pairs:
         if "." in domain or "[" in domain or (len(local) > 1 and re.search(r"[^\W\d]", domain)):
             yield f"{local}@{domain}".strip("'`*_.!")
     for match in _QUOTED_MAIL.finditer(plain) if '"@' in plain else ():
@@ -149,18 +156,20 @@ def _after_blank(local: str, start: int, read: Decoded) -> str:
     return local
 
 
-def _ipv6_in(match: re.Match[str]) -> str | None:
+def _with_neighbours(match: re.Match[str]) -> tuple[str, bool, bool]:
+    """A run, and whether it goes on as a word before it and behind it: std::string, abc:def:ghi."""
+    text, start, end = match.string, match.start(), match.end()
+    return match[0], start > 0 and text[start - 1].isalnum(), end < len(text) and text[end].isalnum()
+
+
+def _ipv6_in(run: str, word_before: bool, word_behind: bool) -> str | None:
     """The address in what is made of its characters: without what stands before or after it and a colon."""
-    run, text, start, end = match[0], match.string, match.start(), match.end()
     if len(run) > LONGEST_IPV6:
         # Addresses one upon the other, perhaps: not to be told apart, so all of it; but a certificate's fingerprint is none.
         return None if _FINGERPRINT.fullmatch(run) else run
     groups = run.strip(".").split(":")
-    # What goes on as a word on either side is one: std::string, abc:def:ghi.
-    first_at = 1 if start and text[start - 1].isalnum() else 0
-    behind_at = 1 if end < len(text) and text[end].isalnum() else 0
-    for first in range(first_at, 3):
-        for behind in range(behind_at, 3):
+    for first in range(word_before, 3):
+        for behind in range(word_behind, 3):
             part = ":".join(groups[first : len(groups) - behind])
             likely = ("::" in part or part.count(":") >= 6) and _COMPRESSED_OR_FULL.fullmatch(part)
             # No address is made of colons, or of one digit, alone.
@@ -170,8 +179,8 @@ def _ipv6_in(match: re.Match[str]) -> str | None:
 
 
 def _tells_one(id_: str) -> bool:
-    """Whether it can be told from a word, such as the sms|email of a list of factors."""
-    return any(character.isdigit() or character in "@|" for character in id_)
+    """Whether it can be told from words, such as the sms|email of a list of factors."""
+    return any(character.isdigit() or character == "@" for character in id_.partition("|")[2] or id_)
 
 
 @functools.lru_cache(maxsize=1024)

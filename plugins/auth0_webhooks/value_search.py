@@ -48,6 +48,7 @@ class Found:
     def __init__(self) -> None:
         self.actions: dict[str, Action] = {}
         self.words: set[str] = set()
+        self.placed: set[str] = set()
         self.work = 0
         self._texts: dict[str, Decoded] = {}
 
@@ -64,13 +65,16 @@ class Found:
             self.work += read.passes * len(text)
         return read
 
-    def note(self, value: str, action: Action, *, word: bool = False) -> None:
+    def note(self, value: str, action: Action, *, placed: bool = False, word: bool = False) -> None:
         """Take a value down; where it stands at two places the stricter action counts for the rest of the event.
 
+        :param placed: it stands at a place of its own, not inside a text.
         :param word: it may be a word as others use it: search for it as a word only.
         """
         if not value.strip() or self.too_many:
             return
+        if placed:
+            self.placed.add(value)
         if not word:
             self.words.discard(value)
         elif value not in self.actions:
@@ -92,7 +96,8 @@ class ValueSearch:
         self._needles: dict[str, _Needle] = {}
         self._phones: dict[str, tuple[str, _Needle]] = {}
         if not found.too_many:
-            for value in self._actions:
+            # Of a phone number in several spellings the one at its own place counts.
+            for value in sorted(self._actions, key=lambda value: value not in found.placed):
                 self._add(value)
         self._many = len(self._needles) > FEW
         self._grams = self._index() if self._many else {}
@@ -131,10 +136,11 @@ class ValueSearch:
     def _add(self, value: str) -> None:
         word = value in self._found.words
         needles, digits = _needles(value, word=word) if len(value) <= 200 else _needles.__wrapped__(value, word=word)
-        for needle in needles:
-            self._needles.setdefault(needle.form, needle)
         if digits:
-            self._phones.setdefault(digits[-FEWEST_DIGITS:], (digits, _Needle(digits, value, value)))
+            number = self._phones.setdefault(digits[-FEWEST_DIGITS:], (digits, _Needle(digits, value, value)))
+            value = number[1].value
+        for needle in needles:
+            self._needles.setdefault(needle.form, needle._replace(value=value))
 
     def _index(self) -> dict[int, dict[str, list[tuple[int, _Needle]]]]:
         """By some of its characters, each needle; by those that the fewest others have."""
@@ -208,13 +214,15 @@ class ValueSearch:
 @functools.lru_cache(maxsize=1024)
 def _needles(value: str, *, word: bool) -> tuple[list[_Needle], str | None]:
     """The forms in which a value is searched for, and its digits where it is a phone number."""
-    read, short = decode(value), len(value) < SHORT
+    read, short, digits = decode(value), len(value) < SHORT, phone_digits(value)
     made: dict[str, _Needle] = {}
     for form, text in ((fold(value), value), (read.folded, read.text)):
         for spelled in (form, form.translate(LETTER_OF)):
-            if spelled:
-                made[spelled] = _Needle(spelled, value, text, word=word or short, exact=short or not form.strip())
-    return list(made.values()), phone_digits(value)
+            # Without the plus of a phone number: it would take the blank before one that has none.
+            spelled_so = spelled.lstrip(" ") if digits else spelled
+            if spelled_so:
+                made[spelled_so] = _Needle(spelled_so, value, text, word=word or short, exact=short or not form.strip())
+    return list(made.values()), digits
 
 
 def _fits(needle: _Needle, text: str, start: int, end: int) -> bool:

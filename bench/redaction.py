@@ -1,0 +1,152 @@
+"""What redaction costs: plain events, events as Auth0 makes them, and texts that are made to be slow."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+from auth0_webhooks.events import LogEvent, Position
+from auth0_webhooks.redaction import Redaction
+from bench.results import Figure, Part, at_most
+from demo.tenant import USUAL_TYPES, make_event
+
+ROUNDS = 3
+SIZE = 1_000_000
+LONGEST = 2.0
+"""Seconds that an event of 1 MB may take, whatever is in it."""
+RULES: dict[str, Any] = {"user_data": "pseudonym"}
+USER = {
+    "user_name": "ada@example.com",
+    "user_id": "auth0|5f7c1234",
+    "ip": "203.0.113.50",
+    "user_agent": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36",
+}
+
+
+def _again(piece: str) -> Callable[[int], str]:
+    return lambda size: (piece * (size // len(piece) + 1))[:size]
+
+
+def _numbered(piece: str) -> Callable[[int], str]:
+    return lambda size: " ".join(piece.format(number) for number in range(size // len(piece.format(10_000))))
+
+
+def _json_in_texts(size: int) -> str:
+    """JSON in a text in JSON, as deep as its quotes leave room for."""
+    text = json.dumps(USER)
+    while len(text) < min(size, 40_000) / 3:
+        text = json.dumps({"inside": text})
+    return _again(text)(size)
+
+
+PLAIN: dict[str, Callable[[int], str]] = {
+    "prose": _again("The user signs in for the third time today, from a new device. "),
+    "prose with a user's data": _again("Wrong password for ada@example.com from 203.0.113.50. "),
+}
+HOSTILE: dict[str, Callable[[int], str]] = {
+    "%252525...": lambda size: "%" + "25" * (size // 2),
+    "%2525 again and again": _again("%252525 "),
+    "percent-encoded letters": _again("%41"),
+    "percent-encoded UTF-8": _again("%C3%A9"),
+    "one letter": _again("a"),
+    "@@@@": _again("@"),
+    "a@a@a@": _again("a@"),
+    "ab@ab@ab@": _again("ab@"),
+    "a.a.a.": lambda size: "x@" + _again("a.")(size),
+    "many addresses": _numbered("user{}@example.com"),
+    "one address many times": _again("ada@example.com "),
+    "many IP addresses": _numbered("2001:db8::{:x}"),
+    "colons": _again(":"),
+    "1:2: 1:2:": _again("1:2: "),
+    "dots": _again("."),
+    "&amp;amp;...": lambda size: "&" + "amp;" * (size // 4),
+    "entities": _again("&lt;&#x41;"),
+    "ampersands": _again("&a"),
+    "encodings by turns": _again("%26amp%3B"),
+    "digits with gaps": _again("1-2 3."),
+    "zeros with gaps": _again("0 1 "),
+    "phone numbers": _numbered("+1 555 {:07d}"),
+    "digits": _again("1234567890"),
+    "backslashes": _again("\\"),
+    "quotes": _again('"@'),
+    "JSON in texts": _json_in_texts,
+    "ids of users, cut short": _again("auth0|"),
+    "paths": _again("/users/"),
+}
+
+
+def _around(text: Callable[[int], str]) -> Callable[[int], dict[str, Any]]:
+    """A failed login that has such a text in it."""
+    return lambda size: {"type": "fp", "log_id": "1", **USER, "details": {"qs": {"redirect_uri": text(size)}}}
+
+
+def many_values(size: int) -> dict[str, Any]:
+    """As many names as still are searched for, which begin alike, and a text in which all of them could begin."""
+    users = [{"user_name": f"{'a' * 16}{number}"} for number in range(min(size // 100, 1_900))]
+    return {"type": "sapi", "details": {"users": users, "text": _again("a")(size // 2)}}
+
+
+def many_keys(size: int) -> dict[str, Any]:
+    """A user's data in keys."""
+    return {"type": "sapi", "details": {f"user{number}@example.com": number for number in range(size // 30)}}
+
+
+def schema_shaped(size: int) -> dict[str, Any]:
+    """As many events as a tenant's usual ones, in one."""
+    kinds, left = list(USUAL_TYPES), size
+    events: list[dict[str, Any]] = []
+    while left > 0:
+        number = len(events)
+        events.append(make_event(str(number), "2026-11-22T10:00:00.000Z", kinds[number % len(kinds)], number % 50))
+        left -= len(json.dumps(events[-1]))
+    return {"type": "sapi", "log_id": "1", "details": {"response": {"body": events}}}
+
+
+EVENTS: dict[str, Callable[[int], dict[str, Any]]] = {
+    **{name: _around(text) for name, text in (PLAIN | HOSTILE).items()},
+    "many names that begin alike": many_values,
+    "addresses as keys": many_keys,
+    "usual events, in one": schema_shaped,
+}
+
+
+def event_of(made: dict[str, Any]) -> LogEvent:
+    """It as it would be read."""
+    return LogEvent("1", "", str(made["type"]), json.dumps(made), Position(None, None))
+
+
+def run(say: Callable[[str], None]) -> list[Part]:
+    """Redact one event of 1 MB after the other, and 2,000 of usual size."""
+    part = Part(
+        "Redaction",
+        f"One event of 1 MB with the preset `user_data: pseudonym`, and events of 1 kB of the types of a usual day. "
+        f"Processor time, median of {ROUNDS} rounds, spread behind it.",
+        ("1 MB of", "s", "MB/s"),
+    )
+    slowest: dict[str, tuple[float, ...]] = {}
+    for name, make in EVENTS.items():
+        event = event_of(make(SIZE))
+        took = tuple(_seconds([event]) for _ in range(ROUNDS))
+        slowest[name] = took
+        part.rows.append(_row(name, took, len(event.body)))
+    kinds = list(USUAL_TYPES)
+    usual = [event_of(make_event("1", "2026-11-22T10:00:00.000Z", kinds[n % len(kinds)], n)) for n in range(2_000)]
+    took = tuple(_seconds(usual) for _ in range(ROUNDS))
+    part.rows.append(_row("usual events, 1 kB each", took, sum(len(event.body) for event in usual)))
+    say("redaction is measured")
+    name = max(slowest, key=lambda name: Figure("", slowest[name]).median)
+    part.targets.append(at_most(Figure(f"redaction of 1 MB, the slowest ({name})", slowest[name], "s"), LONGEST))
+    return [part]
+
+
+def _seconds(events: list[LogEvent]) -> float:
+    redaction, began = Redaction(RULES, b"k" * 32), time.process_time()
+    for event in events:
+        redaction.body(event)
+    return time.process_time() - began
+
+
+def _row(name: str, took: tuple[float, ...], size: int) -> tuple[str, ...]:
+    return name, str(Figure("", took)), str(Figure("", tuple(size / 1e6 / seconds for seconds in took)))
