@@ -109,7 +109,7 @@ class ValueSearch:
         if action := self._found.actions.get(text):
             return self._replaced(text, action)
         if self._found.too_many:
-            return MASK
+            return text if len(text) < SHORT and text.isdigit() else MASK
         read = self._found.read(text)
         if read.too_deep:
             return MASK

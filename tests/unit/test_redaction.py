@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from urllib.parse import quote, quote_plus
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auth0_webhooks.dead_letters import DeadLetterStore
+from auth0_webhooks.decoding import decode, fold
 from auth0_webhooks.progress import State
 from auth0_webhooks.redaction import KEPT, MASK, PSEUDONYM, Redaction, parse_path, parse_rules, redaction_mark
 from auth0_webhooks.route import Route
@@ -301,6 +303,177 @@ def test_no_address_in_any_text_survives_the_preset(address, before, after, spel
     left = redact({"user_data": action}, event)
     assert address not in left
     assert spelling(address) not in left
+
+
+# The places of user data that Auth0's events have besides the fields of that name, and what must stay.
+MORE = {
+    "a user id in a path": (
+        {"details": {"path": "/api/v2/users/auth0%7C5f7c12/roles"}},
+        ["5f7c12"],
+        ["/api/v2/users/", "/roles"],
+    ),
+    "one of another provider": ({"details": {"path": "/api/v2/users/google-oauth2|10769"}}, ["10769"], ["/users/"]),
+    "one of SCIM": ({"details": {"path": "/scim/v2/connections/con_1/Users/e-4711"}}, ["e-4711"], ["con_1"]),
+    "a phone number in a text": ({"description": "Code sent to +1 (555) 234-5678."}, ["555", "5678"], ["Code sent to", "."]),
+    "a national one": ({"description": "call 0612345678 or 555-234-5678"}, ["0612", "555"], ["call", " or "]),
+    "one that is said to be one": ({"description": "phone: 31612345678"}, ["316"], ["phone: "]),
+    "one in other spellings": (
+        {"phone_number": "+31612345678", "details": {"a": "31612345678", "b": "06-1234 5678", "c": "tel%3A%2B31%206%2012345678"}},
+        ["1234", "5678"],
+        ["tel%3A"],
+    ),
+    "a phone of parts": ({"details": {"phone": {"number": "612345678"}, "to": "612345678"}}, ["612345678"], []),
+    "an address of parts": ({"details": {"email": {"local": "adalove", "domain": "example.com"}}}, ["adalove", "example"], []),
+    "a profile of another provider": (
+        {
+            "connection": "github-users",
+            "details": {
+                "profileData": {
+                    "login": "adal",
+                    "html_url": "https://x.org/adal",
+                    "twitter_username": "ada_l",
+                    "location": "Ely",
+                },
+                "text": "adal of Ely is ada_l at https://x.org/adal",
+            },
+        },
+        ["adal", "Ely", "ada_l"],
+        ["github-users", " of ", " is "],
+    ),
+    "metadata of a user": (
+        {
+            "connection": "Users",
+            "details": {"user_metadata": {"plan": "gold", "likes": ["Ruritania"], "kind": "User"}, "t": "Ruritania"},
+        },
+        ["gold", "Elba"],
+        ["Users"],
+    ),
+    "an HTML-escaped name": (
+        {
+            "user_name": "O'Brien & <Sons>",
+            "details": {"a": "<b>O&#39;Brien &amp; &lt;Sons&gt;</b>", "b": "O&amp;#x27;Brien &amp;amp; &LT;Sons&gt;"},
+        },
+        ["Brien", "Sons"],
+        ["<b>", "</b>"],
+    ),
+    "a session and a device": ({"details": {"session": {"id": "s-1234"}, "device": {"id": "d-1234"}}}, ["s-1234", "d-1234"], []),
+    "a place": (
+        {"location_info": {"postal": {"code": "3511AB"}, "subdivision_name": "Utrecht", "country_code": "NL"}},
+        ["3511AB", "Utrecht"],
+        ["NL"],
+    ),
+    "odd addresses": (
+        {"description": 'of "ada love"@example.com, ada@localhost, ada@[192.0.2.1]'},
+        ["ada", "example", "192"],
+        ["of ", ", "],
+    ),
+    "addresses in a form": (
+        {"details": {"qs": "to=Ada+ada%2Bx%40example.com&cc=grace%2540example.org"}},
+        ["ada", "grace"],
+        ["to=", "&cc="],
+    ),
+    "one in escaped JSON": ({"details": {"body": json.dumps(json.dumps({"a": "\nada@example.com"}))}}, ["ada"], ["a"]),
+}
+
+
+@pytest.mark.parametrize("action", ["mask", "drop", "pseudonym"])
+@pytest.mark.parametrize(("event", "gone", "left"), MORE.values(), ids=MORE.keys())
+def test_the_preset_knows_user_data_that_stands_elsewhere(event, gone, left, action):
+    text = redact({"user_data": action}, {"type": "s", **event})
+    assert not [word for word in gone if word in re.sub("psn_[0-9a-f]{32}", "", text)]
+    assert not [word for word in left if word not in text]
+
+
+def test_the_preset_leaves_what_operators_need():
+    event = {
+        "date": "2026-11-22T10:00:00.123Z",
+        "type": "fapi",
+        "log_id": log_id(1),
+        "client_id": "aaiBEsqSYMhkTTcVYqgQhHSXoTnaRFYT",
+        "connection_id": "con_ZLs5gRmLyKpY6A4D",
+        "error_code": "403.1.2",
+        "details": {
+            "times": ["2026-11-22 10:00:00", "22-11-2026 10:00:00", "2026/11/22", 1700000000123, 1700000000, "0.001 234 567 890"],
+            "version": "120.0.6099.109",
+            "fingerprint": "AA:BB:CC:DD:EE:FF:00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:00:11:22:33:44:55:66:77:88:99",
+            "trace": ["123e4567-e89b-12d3-a456-426614174000", "0af7651916cd43dd8448eb211c80319c", "000000000000"],
+            "path": "/api/v2/users/search",
+            "scope": "read:users create:users sms|email|otp",
+            "code": "Error 1020: std::string at a@b (line 100-200)",
+            "uri": "https://example.com/users/login?x=50%25&y=C:\\\\new",
+        },
+    }
+    assert json.loads(redact({"user_data": "mask"}, {**event, "user_name": "ada@example.com"})) == {**event, "user_name": MASK}
+
+
+def test_a_phone_number_has_one_pseudonym_in_every_spelling():
+    left = json.loads(
+        redact({"user_data": "pseudonym"}, {"description": "to +31 6 1234 5678, 0612345678", "phone": "+31612345678"})
+    )
+    assert left["description"] == f"to {left['phone']}, {left['phone']}"
+
+
+def test_two_keys_that_become_the_same_stay_two():
+    left = json.loads(
+        redact({"user_data": "mask"}, {"details": {"ada@example.com": 1, "grace@example.com": 2, "al@example.com": 3}})
+    )
+    assert left == {"details": {"***": 1, "*** 2": 2, "*** 3": 3}}
+
+
+# Whatever surrounds a value, and however often and in which order it is encoded, it is found, and stays the same person's.
+ENCODINGS = {
+    "percent": lambda text: quote(text, safe=""),
+    "encodeURIComponent": lambda text: quote(text, safe="!'()*"),
+    "JSON": lambda text: json.dumps(text)[1:-1],
+    "JSON in Unicode": lambda text: json.dumps(text, ensure_ascii=False)[1:-1],
+    "HTML": html.escape,
+    "HTML in numbers": lambda text: "".join(f"&#{ord(character)};" for character in text),
+    "escape()": lambda text: "".join(f"%u{ord(c):04x}" if 255 < ord(c) < 65536 else quote(c) for c in text),
+    "upper case": str.upper,
+}
+values = st.one_of(
+    st.from_regex(r"[a-z][a-z0-9.'+_-]{2,8}[a-z0-9]@[a-z]{2,8}\.[a-z]{2,4}", fullmatch=True),
+    st.from_regex(r"(auth0|samlp)\|[a-f0-9]{8,12}", fullmatch=True),
+    st.text(alphabet="abcdé'\"<>&%\\\\/+ ßLI0", min_size=6, max_size=14).filter(
+        lambda text: len(re.findall("[a-zA-Z]", text)) > 3
+    ),
+)
+surroundings = st.lists(
+    st.sampled_from(["@@", "%2525", "%zz", "a@", "&amp;", "&", "\\\\", "1-2 ", "::", "/users/", '"', "aaaa", "%C3", " "]),
+    max_size=4,
+).map("".join)
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    value=values,
+    encodings=st.lists(st.sampled_from(sorted(ENCODINGS)), max_size=3),
+    before=surroundings,
+    after=surroundings,
+    action=st.sampled_from(["mask", "drop", "pseudonym"]),
+)
+def test_no_value_of_a_user_survives_among_hostile_texts_in_any_encoding(value, encodings, before, after, action):
+    spelled = value
+    for name in encodings:
+        spelled = ENCODINGS[name](spelled)
+    event = {
+        "type": "s",
+        "user_name": value,
+        "details": {"n": 5, "text": f"{before} ={spelled} {after}", "more": [spelled, None, True]},
+    }
+    left = json.loads(redact({"user_data": action}, event))
+    assert left.get("user_name") in {MASK, None} or left["user_name"] == redaction_of(value)
+    details = left["details"]
+    assert (details["n"], details["more"][1:], list(details)) == (5, [None, True], ["n", "text", "more"])
+    for text in (details["text"], details["more"][0]):
+        assert spelled not in text
+        assert fold(value) not in decode(text).folded
+    if action == "pseudonym" and not (encodings or value.startswith(" ") or value.endswith(" ")):
+        assert details["more"][0] == left["user_name"]
+
+
+def redaction_of(value: str) -> str:
+    return json.loads(redact({"x": "pseudonym"}, {"x": value}))["x"]
 
 
 def test_dead_letters_hold_the_event_as_it_was_sent_and_remember_the_rules(receiver, tmp_path, monkeypatch):
