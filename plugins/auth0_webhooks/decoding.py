@@ -17,12 +17,13 @@ PASSES = 5
 
 # Each alternative takes a whole run, and no run can be read in two ways: so no text makes the search slow.
 _HEX = "[0-9A-Fa-f]"
-_PERCENT = rf"%(?:25)*(?:u({_HEX}{{4}})|({_HEX}{{2}}))"
-_UNIT = rf"\\+u({_HEX}{{4}})"
+_PERCENT = rf"%(?:25)*(?:[uU]({_HEX}{{4}})|({_HEX}{{2}}))"
+_UNIT = rf"\\+[uU]({_HEX}{{4}})"
 _CODED = re.compile(
-    rf"(?P<percent>(?:%(?:25)*(?:u{_HEX}{{4}}|{_HEX}{{2}}))+)"
-    rf"|(?P<units>(?:\\+u{_HEX}{{4}})+)"
-    r"|(?P<backslashes>\\+)(?P<escaped>[\"/bfnrt])?"
+    rf"(?P<percent>(?:%(?:25)*(?:[uU]{_HEX}{{4}}|{_HEX}{{2}}))+)"
+    rf"|(?P<units>(?:\\+[uU]{_HEX}{{4}})+)"
+    # Before other letters and digits a backslash is itself; before the rest it is taken for an escape, as in \\' and in \\\u00e9.
+    r"|(?P<backslashes>\\+)(?P<escaped>[bfnrt]|[^\\%&A-Za-z0-9])?"
     rf"|&(?:amp;)*(?P<entity>#[xX]{_HEX}{{1,6}}|#\d{{1,7}}|[A-Za-z][A-Za-z0-9]{{1,31}});"
 )
 _ONE_PERCENT, _ONE_UNIT = re.compile(_PERCENT), re.compile(_UNIT)
@@ -177,8 +178,7 @@ class _Fold(dict[int, str]):
 
     def __missing__(self, code: int) -> str:
         character = chr(code)
-        low = character.casefold()
-        self[code] = low if len(low) == 1 else character
+        self[code] = next((low for low in (character.casefold(), character.lower()) if len(low) == 1), character)
         return self[code]
 
 

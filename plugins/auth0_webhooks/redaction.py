@@ -50,7 +50,7 @@ class _Object(list[tuple[str, Any]]):
 class _Place(NamedTuple):
     """A place on the way down: what rules can still fit (rule, part), what action holds here, the key it lies under.
 
-    ``whole``: the action holds for an object around it.
+    ``whole``: the preset takes an object around it as a whole, and this key alone would tell nothing.
     """
 
     states: frozenset[tuple[int, int]]
@@ -147,11 +147,15 @@ class Redaction:
     def _below(self, place: _Place, key: str, inside: Any) -> _Place:
         """The place under a key, at which ``inside`` stands."""
         if place.action or _is_kept(place, key, inside):
-            return _Place(frozenset(), place.action, key, place.depth + 1, whole=bool(place.action))
+            whole = place.whole and not is_user_data(key, place.key)
+            return _Place(frozenset(), place.action, key, place.depth + 1, whole)
         states, action = self._step(place.states, key) if place.states else (place.states, None)
-        if not action and self._preset and is_user_data(key, place.key, holds_objects=_holds_objects(inside)):
-            action = self._preset
-        return _Place(states, action, key, place.depth + 1)
+        whole = False
+        if not action and self._preset:
+            holds_objects = _holds_objects(inside)
+            if is_user_data(key, place.key, holds_objects=holds_objects):
+                action, whole = self._preset, holds_objects
+        return _Place(states, action, key, place.depth + 1, whole)
 
     def _step(self, states: frozenset[tuple[int, int]], key: str) -> tuple[frozenset[tuple[int, int]], Action | None]:
         """What can still fit below a key, and the action of the first path that ends there."""

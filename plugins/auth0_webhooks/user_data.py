@@ -20,9 +20,11 @@ _KEYS = frozenset(
         "user", "userid", "username", "name", "givenname", "familyname", "middlename", "firstname", "lastname", "fullname",
         "displayname", "nickname", "preferredusername", "loginhint", "upn", "identity", "sub", "sid", "sessionid", "deviceid",
         "picture", "birthdate", "gender", "useremail", "externalid", "formatted", "subject", "usermetadata", "profiledata",
+        "originalprofile", "identityuserid", "idpuserid", "newusername", "oldusername", "password", "newpassword", "oldpassword",
+        "confirmnewpassword",
         # how to reach them
         "email", "emails", "mail", "emailaddress", "to", "recipient", "recipients", "phone", "phones", "phonenumber", "mobile",
-        "mobilephone", "telephone", "phonenumbers",
+        "mobilephone", "telephone", "phonenumbers", "newemail", "oldemail", "newphonenumber", "oldphonenumber",
         # where they are, and with what
         "address", "addresses", "streetaddress", "street", "locality", "postalcode", "zipcode", "zip", "city", "cityname",
         "subdivisionname", "latitude", "longitude", "ip", "ips", "clientip", "ipaddress", "lastip", "remoteaddress",
@@ -33,7 +35,7 @@ _NAMED = frozenset(
     {
         "auth0client", "client", "clients", "connection", "connections", "prompt", "prompts", "action", "actions",
         "organization", "tenant", "rule", "rules", "hook", "hooks", "role", "roles", "permission", "permissions", "api",
-        "resourceserver", "flow", "flows", "form", "forms", "strategy", "env", "eventschema",
+        "resourceserver", "actionerror", "error", "feature", "flow", "flows", "form", "forms", "strategy", "env", "eventschema",
     }
 )  # fmt: skip
 """A ``name`` in one of these is the name of a thing."""
@@ -41,7 +43,7 @@ _NAMED = frozenset(
 _WHOLE = frozenset(
     {
         "address", "addresses", "streetaddress", "name", "emails", "phones", "phonenumbers", "phone", "phonenumber", "mobile",
-        "mobilephone", "telephone", "email", "emailaddress", "usermetadata", "profiledata",
+        "mobilephone", "telephone", "email", "emailaddress", "usermetadata", "profiledata", "originalprofile",
     }
 )  # fmt: skip
 """Objects that are a user's as a whole; in others each key is looked at by itself."""
@@ -92,7 +94,7 @@ def is_user_data(key: str, parent: str, *, holds_objects: bool = False) -> bool:
     :param holds_objects: the value is an object, or a list with one.
     """
     plain, above = _plain(key), _plain(parent)
-    if plain == "name" and above in _NAMED:
+    if plain in {"name", "displayname"} and above in _NAMED:
         return False
     if holds_objects:
         return plain in _WHOLE

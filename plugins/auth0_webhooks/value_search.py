@@ -218,10 +218,13 @@ def _needles(value: str, *, word: bool) -> tuple[list[_Needle], str | None]:
     made: dict[str, _Needle] = {}
     for form, text in ((fold(value), value), (read.folded, read.text)):
         for spelled in (form, form.translate(LETTER_OF)):
-            # Without the plus of a phone number: it would take the blank before one that has none.
-            spelled_so = spelled.lstrip(" ") if digits else spelled
-            if spelled_so:
-                made[spelled_so] = _Needle(spelled_so, value, text, word=word or short, exact=short or not form.strip())
+            exact = short or not form.strip()
+            if not exact:
+                # Without the plus of a phone number: it would take the blank before one that has none. And without backslashes
+                # at the end: what follows there says whether they are an escape's.
+                spelled = (spelled.lstrip(" ") if digits else spelled).rstrip("\\") or spelled  # noqa: PLW2901
+            if spelled:
+                made[spelled] = _Needle(spelled, value, text, word=word or short, exact=exact)
     return list(made.values()), digits
 
 

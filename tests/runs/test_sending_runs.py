@@ -71,6 +71,38 @@ def test_dead_letters_are_redacted_and_are_sent_again_in_the_form_of_the_route(r
     assert receiver.problems == []
 
 
+@pytest.mark.postgres
+def test_events_that_are_odd_json_go_the_whole_way_and_hold_up_nothing(route, tenant, receiver, tmp_path, monkeypatch):
+    monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "LocalExecutor")
+    route.settings = {
+        "on_reject": "dead_letter",
+        "dead_letter_path": str(tmp_path),
+        "where": "n != `5`",
+        "concurrent_calls": 1,
+    }
+    odd = [
+        '"type": "s\\u0000\\ud800", "n": 1',
+        '"type": "s", "type": "f", "n": 1e999',
+        f'"type": "s", "n": {"9" * 10_000}',
+        '"type": "s", "n": [NaN, -Infinity, "\\ud800", "\\u0000"]',
+        f'"type": "s", "n": {"[" * 5_000}{"]" * 5_000}',
+        '"type": "fu", "date": "2026-11-22T10:00:00.000Z\\u0000", "n": 2',
+    ]
+    tenant.add_many(3)
+    assert route.run() == "success"
+    for number, more in enumerate(odd, 10):
+        last = int(tenant.log()[-1][0])
+        text = f'{{"log_id": "{last + 1}", "date": "2026-11-22T10:00:00.000Z", {more}}}'
+        tenant.add_text(str(last + 1), f"2026-11-22T10:00:{number}.000Z", "s", text)
+    for _ in range(2):
+        assert route.run() == "success"
+    sent = {post.body for post in receiver.posts if post.was_accepted}
+    assert all((text in sent) is ("[" * 1_000 not in text) for _, kind, text in tenant.log() if kind not in {"sapi", "fapi"})
+    (letter,) = (tmp_path / route.name).iterdir()
+    assert letter.read_text(encoding="utf-8").partition("\n")[2] == tenant.log()[-2][2]
+    assert route.checkpoint.position.log_id >= tenant.log()[-1][0]
+
+
 def test_batches_that_were_redacted_by_other_rules_are_not_sent(route, tenant, receiver, monkeypatch, logged):
     tenant.add_many(10)
     marks = iter(["of the rules when filter ran", "of the rules when deliver is tried again"])

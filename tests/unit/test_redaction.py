@@ -429,7 +429,7 @@ ENCODINGS = {
     "HTML": html.escape,
     "HTML in numbers": lambda text: "".join(f"&#{ord(character)};" for character in text),
     "escape()": lambda text: "".join(f"%u{ord(c):04x}" if 255 < ord(c) < 65536 else quote(c) for c in text),
-    "upper case": str.upper,
+    "upper case": lambda text: text.replace("ß", "ẞ").upper(),
 }
 values = st.one_of(
     st.from_regex(r"[a-z][a-z0-9.'+_-]{2,8}[a-z0-9]@[a-z]{2,8}\.[a-z]{2,4}", fullmatch=True),
