@@ -166,8 +166,12 @@ def _address(text: Any) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     return getattr(address, "ipv4_mapped", None) or address
 
 
-@functools.lru_cache(maxsize=1024)
 def _network(text: Any) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     if not isinstance(text, str) or not re.fullmatch(r"[0-9A-Fa-f.:/]+", text):
         raise ValueError("not a network")
+    return _parsed_network(text)
+
+
+@functools.lru_cache(maxsize=1024)
+def _parsed_network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     return ipaddress.ip_network(text, strict=False)
