@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import bisect
+import itertools
 import json
 import random
 import re
@@ -19,6 +20,7 @@ from typing import Any
 from aiohttp import web
 
 from demo.server import Server
+from demo.tenant_faults import error_answer, faulty_answer
 
 CLIENT_ID, CLIENT_SECRET = "demo-client", "demo-client-secret"
 
@@ -68,9 +70,12 @@ class Tenant(Server):
     """Events in ascending order of log id, an access token with an expiry, a rate limit, a retention, and faults on order.
 
     Attributes a test may set at any time: ``scope`` and ``token_life`` (seconds) of new tokens, ``rate_limit`` (calls a
-    minute, None for none) and ``burst``, ``fault`` (see :meth:`_faulty`) with ``faults_left``, ``refuses_expired`` (whether an
-    expired ``from`` is answered 400, or like any other position: Auth0 does not document which), ``mix_ties`` (equal dates
-    come in another order in each search).
+    minute, None for none) and ``burst``, ``fault`` (see ``tenant_faults``) with ``faults_left``, ``refuses_expired`` (whether
+    an expired ``from`` is answered 400, or like any other position: Auth0 does not document which) and ``empty_when_expired``
+    (it is answered by no events), ``mix_ties`` (equal dates come in another order in each search), ``unknown_from`` (what the
+    id of no event is to it: a "position", or what it answers then: "400", "empty", the log from the "oldest" event, the
+    "newest" page), ``next_link`` ("log id", "opaque", or an address to which the link leads), ``shown_after`` (seconds after
+    which an event is shown, by log id).
     """
 
     def __init__(self, port: int = 0, *, audience: str | None = None, **server: Any) -> None:
@@ -84,6 +89,9 @@ class Tenant(Server):
         self.queries: deque[dict[str, str]] = deque(maxlen=1000)
         self.log_token_requests = True
         self.refuses_expired, self.mix_ties = True, False
+        self.empty_when_expired, self.unknown_from, self.next_link = False, "position", "log id"
+        self.shown_after: dict[str, float] = {}
+        self._cursors: dict[str, str] = {}
         self._forgotten: set[str] = set()
         self._by_date: list[int] = []
         self._ids: list[str] = []
@@ -140,7 +148,7 @@ class Tenant(Server):
         self.requests[route] += 1
         if self.faults_left > 0 and not (route.endswith("/oauth/token") and not self.fault.startswith("token")):
             self.faults_left -= 1
-            return await self._faulty(request)
+            return await faulty_answer(self.fault.removeprefix("token "), request, self.url, self._ids, self._texts)
         if route == "POST /oauth/token":
             return await self._token(request)
         denied = self._denied(request) or self._limited()
@@ -151,7 +159,7 @@ class Tenant(Server):
             return self._logs(request)
         if route.startswith("GET /api/v2/logs/"):
             return self._one(request.path.rsplit("/", 1)[1])
-        return _error(404, "Not Found", "Not Found")
+        return error_answer(404, "Not Found", "Not Found")
 
     async def _token(self, request: web.BaseRequest) -> web.Response:
         asked = await request.json() if request.content_type == "application/json" else dict(await request.post())
@@ -179,9 +187,9 @@ class Tenant(Server):
         token = request.headers.get("Authorization", "").removeprefix("Bearer ")
         expiry, scope = self._tokens.get(token, (0.0, ""))
         if expiry <= time.time():
-            return _error(401, "Unauthorized", "Expired token received for JSON Web Token validation", "invalid_token")
+            return error_answer(401, "Unauthorized", "Expired token received for JSON Web Token validation", "invalid_token")
         if "read:logs" not in scope.split():
-            return _error(
+            return error_answer(
                 403, "Forbidden", "Insufficient scope, expected any of: read:logs,read:logs_users", "insufficient_scope"
             )
         return None
@@ -193,7 +201,7 @@ class Tenant(Server):
         self._bucket = min(self.burst, self._bucket + (now - self._bucket_at) * self.rate_limit / 60)
         self._bucket_at = now
         if self._bucket < 1:
-            response = _error(429, "Too Many Requests", "Global limit has been reached", "too_many_requests")
+            response = error_answer(429, "Too Many Requests", "Global limit has been reached", "too_many_requests")
             response.headers.update(self._limits())
             return response
         self._bucket -= 1
@@ -213,19 +221,24 @@ class Tenant(Server):
         if "from" in query:
             take = int(query.get("take", 50))
             if not 1 <= take <= 100:
-                return _error(
+                return error_answer(
                     400, "Bad Request", "Query validation error: take must be between 1 and 100", "invalid_query_string"
                 )
-            if self.refuses_expired and query["from"] in self._forgotten:
-                return _error(400, "Bad Request", "The log event of 'from' does not exist", "invalid_query_string")
-            at = bisect.bisect_right(self._ids, query["from"])
-            picked = range(at, min(at + take, len(self._ids)))
-            cursor = self._ids[picked[-1]] if picked else query["from"]
-            link = f'<{self.url}/api/v2/logs?from={cursor}&take={take}>; rel="next"'
-            return self._page(picked, {"Link": link})
+            start = self._cursors.get(query["from"], query["from"])
+            gone = start in self._forgotten
+            unknown = not gone and start not in self._ids and start != "0" and self.unknown_from
+            if (gone and self.refuses_expired) or unknown == "400":
+                return error_answer(400, "Bad Request", "The log event of 'from' does not exist", "invalid_query_string")
+            at = bisect.bisect_right(self._ids, "" if unknown == "oldest" else start)
+            picked = list(itertools.islice(filter(self._is_shown, range(at, len(self._ids))), take))
+            if (gone and self.empty_when_expired) or unknown == "empty":
+                picked = []
+            if unknown == "newest":
+                picked = list(filter(self._is_shown, range(len(self._ids))))[-take:]
+            return self._page(picked, {"Link": self._link(self._ids[picked[-1]] if picked else query["from"], take)})
         per_page, page = int(query.get("per_page", 50)), int(query.get("page", 0))
         if per_page > 100 or (page + 1) * per_page > 1000:
-            return _error(
+            return error_answer(
                 400,
                 "Bad Request",
                 f"Requesting page {page} exceeds the allowed maximum of 1000 records: please consider searching by checkpoint",
@@ -233,13 +246,25 @@ class Tenant(Server):
             )
         found = self._search(query.get("q", ""))
         if found is None:
-            return _error(400, "Bad Request", "The query is not supported by this simulated tenant", "invalid_query")
+            return error_answer(400, "Bad Request", "The query is not supported by this simulated tenant", "invalid_query")
         if query.get("sort") != "date:1":
             found.reverse()
         if self.mix_ties:
             random.shuffle(found)
             found.sort(key=lambda index: self._dates[index])
         return self._page(found[page * per_page : (page + 1) * per_page])
+
+    def _is_shown(self, index: int) -> bool:
+        """Whether an event is visible by now: one may be taken in and shown after others of larger ids."""
+        log_id = self._ids[index]
+        return not self.shown_after or time.time() - ingestion(log_id) >= self.shown_after.get(log_id, 0.0)
+
+    def _link(self, cursor: str, take: int) -> str:
+        place = self.next_link if "://" in self.next_link else f"{self.url}/api/v2/logs"
+        if self.next_link == "opaque" and cursor not in self._cursors:
+            token = secrets.token_urlsafe(16)
+            self._cursors[token], cursor = cursor, token
+        return f'<{place}?from={cursor}&take={take}>; rel="next"'
 
     def _search(self, query: str) -> list[int] | None:
         """The indexes that a query finds, by date; of Lucene's syntax only ``date:`` ranges and ``type:`` terms with AND."""
@@ -258,47 +283,22 @@ class Tenant(Server):
                 found = [index for index in found if self._types[index] == match[1]]
             else:
                 return None
-        return list(found)
+        return list(filter(self._is_shown, found))
 
     def _page(self, picked: Any, headers: dict[str, str] | None = None) -> web.Response:
         text = "[" + ",".join(self._texts[index] for index in picked) + "]"
         return web.Response(text=text, content_type="application/json", headers={**self._limits(), **(headers or {})})
 
     def _one(self, log_id: str) -> web.Response:
-        if log_id in self._ids:
+        if log_id in self._ids and self._is_shown(self._ids.index(log_id)):
             return web.Response(text=self._texts[self._ids.index(log_id)], content_type="application/json")
-        return _error(404, "Not Found", "The log event does not exist.", "inexistent_log_event")
-
-    async def _faulty(self, request: web.BaseRequest) -> web.StreamResponse:
-        """The faults: a status code, or one of the names below."""
-        fault = self.fault.removeprefix("token ")
-        if fault.isdigit():
-            return _error(int(fault), "Error", "This is a fault that was asked for")
-        at = bisect.bisect_right(self._ids, request.query.get("from", "0"))
-        texts = self._texts[at : at + 100]
-        link = {"Link": f'<{self.url}/api/v2/logs?from={self._ids[min(at + 99, len(self._ids) - 1)]}&take=100>; rel="next"'}
-        bodies: dict[str, str] = {
-            "html": "<html><body>We are down for maintenance</body></html>",
-            "broken": "[" + ",".join(texts)[:-40],
-            "object": '{"logs": [' + ",".join(texts) + "]}",
-            "no id": "[" + ",".join(re.sub(r'"(log_id|_id)": "\d+",? ?', "", text) for text in texts) + "]",
-            "twice": "[" + ",".join(self._texts[max(0, at - 100) : at + 1]) + "]",
-            "stuck": "[" + ",".join(texts) + "]",
-        }
-        if fault == "stuck":
-            link = {"Link": f'<{self.url}/api/v2/logs?from={request.query.get("from")}&take=100>; rel="next"'}
-        if fault in bodies:
-            return web.Response(
-                text=bodies[fault], content_type="text/html" if fault == "html" else "application/json", headers=link
-            )
-        if fault == "reset" and request.transport:
-            request.transport.abort()
-        return web.Response(status=500)
+        return error_answer(404, "Not Found", "The log event does not exist.", "inexistent_log_event")
 
 
-def _error(status: int, error: str, message: str, code: str | None = None) -> web.Response:
-    answer = {"statusCode": status, "error": error, "message": message, **({"errorCode": code} if code else {})}
-    return web.json_response(answer, status=status)
+def ingestion(log_id: str) -> float:
+    """The Unix time that a log id carries."""
+    moment = datetime.strptime(log_id[3:17], "%Y%m%d%H%M%S").replace(tzinfo=timezone.utc)
+    return moment.timestamp() + int(log_id[17:20]) / 1000
 
 
 def main() -> None:

@@ -57,6 +57,12 @@ class WindowTooLargeError(WebhookRouteError):
     retry = False
 
 
+class WindowLimitedError(WebhookRouteError):
+    """A window waited for the tenant's rate limit as long as a run may: live runs wait for it."""
+
+    retry = False
+
+
 class TenantUnavailableError(WebhookRouteError):
     """Auth0 did not answer, or answered 5xx, for longer than the hook keeps trying."""
 

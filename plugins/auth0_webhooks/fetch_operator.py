@@ -45,7 +45,7 @@ class FetchOperator(RouteOperator):
         number, fetch_try = -1, uuid.uuid4().hex
         try:
             reading, first_run = (
-                self._window(run, run.window, hook, notes) if run.window else self._live(context, run, hook, notes)
+                self._window(context, run, run.window, hook, notes) if run.window else self._live(context, run, hook, notes)
             )
             for note in notes:
                 log.warning("%s", note)
@@ -113,6 +113,7 @@ class FetchOperator(RouteOperator):
             route.max_logs_per_run,
             retention=route.retention,
             on_gap=route.on_gap,
+            settle=self.waits.settle,
         )
         health = Health(route.name).load()
         if health and health.refuses_everything and not run.dry_run:
@@ -124,7 +125,9 @@ class FetchOperator(RouteOperator):
         return reading, checkpoint is None
 
     @staticmethod
-    def _window(run: RunSettings, window: Window, hook: TenantHook, notes: list[str]) -> tuple[WindowReading, bool]:
+    def _window(
+        context: Context, run: RunSettings, window: Window, hook: TenantHook, notes: list[str]
+    ) -> tuple[WindowReading, bool]:
         """All of a window; the checkpoint is not even read."""
         from auth0_webhooks.window import WindowReading
 
@@ -134,7 +137,8 @@ class FetchOperator(RouteOperator):
         if wait := window.seconds_to_settle(now):
             log.info("the window %s ended just now: waiting %.0f s for late events", window, wait)
             time.sleep(wait)
-        return WindowReading(hook, window), True
+        # A backfill's runs are many and short, and no live run waits for them.
+        return WindowReading(hook, window, foretell=context["dag_run"].run_type != "backfill", notes=notes), True
 
 
 def _gap(reading: Reading | WindowReading) -> str | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import logging
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Literal, Protocol
@@ -13,29 +14,39 @@ from typing import Literal, Protocol
 from auth0_webhooks.checkpoint import iso, parse_time
 from auth0_webhooks.errors import (
     CheckpointExpiredError,
+    TenantAnswerError,
     TenantRateLimitedError,
     TenantRefusedError,
     WindowTooLargeError,
 )
-from auth0_webhooks.events import LogEvent, Position, ingested, log_id_order
-from auth0_webhooks.window import Window, WindowReading
+from auth0_webhooks.events import LogEvent, Position, cursor_at, ingested, log_id_order
+from auth0_webhooks.waits import WAITS
+from auth0_webhooks.window import SEARCH_PAGE, SETTLE, Searching, Window, WindowReading
 
 log = logging.getLogger(__name__)
 
 OLDEST = "1970-01-01T00:00:00.000Z"
+_EARLIEST = parse_time(OLDEST)
 
 SHORTEST_RETENTION = timedelta(days=1)
 """No plan of Auth0 keeps an event for less: https://auth0.com/docs/deploy-monitor/logs/log-data-retention."""
 
+QUIET = SHORTEST_RETENTION / 4
+"""So often the tenant is asked for the checkpoint's event of a quiet log: long before a new event can leave the log."""
 
-class Tenant(Protocol):
+CLOCKS_DIFFER = timedelta(minutes=1)
+"""An event is taken in after it happened; by the times of its two records it may be so much before."""
+
+
+class Tenant(Searching, Protocol):
     """The part of :class:`auth0_webhooks.tenant.TenantHook` that reading needs."""
+
+    @property
+    def as_of(self) -> datetime:
+        """A time up to which the last answer shows the log, at the least."""
 
     def pages(self, start: Position) -> Iterator[list[LogEvent]]:
         """The events after a log id, a page at a time."""
-
-    def search(self, since: str, until: str | None = None, page: int = 0) -> list[LogEvent]:
-        """A page of the events since a time, by date."""
 
     def has(self, log_id: str) -> bool:
         """Whether an event is still in the log."""
@@ -51,6 +62,8 @@ class Reading:
 
     :param retention: how long the tenant keeps an event; a checkpoint that is older is asked for before it is relied on.
     :param on_gap: "stop" raises instead of going on after a gap.
+    :param settle: seconds; an event is handed on when it was taken in so long ago, so that none of a smaller id, which Auth0
+        shows a moment later, is passed over.
     """
 
     tenant: Tenant
@@ -58,12 +71,15 @@ class Reading:
     limit: int
     retention: timedelta = SHORTEST_RETENTION
     on_gap: Literal["go_on", "stop"] = "go_on"
+    settle: float = WAITS.settle
+    sleep: Callable[[float], None] = time.sleep
     read: int = 0
     stopped: Literal["limit", "rate limit", "hold"] | None = None
     gap: tuple[str, str] | None = None
 
     def __post_init__(self) -> None:
         self.end = self.start
+        self._passed: Position | None = None
 
     def events(self) -> Iterator[LogEvent]:
         """Read up to ``limit`` events, ascending by log id.
@@ -78,41 +94,116 @@ class Reading:
         for page in () if self.stopped else self._pages():
             for event in page[: self.limit - self.read]:
                 self.read += 1
-                self.end = event.position
-                yield event
+                previous, self.end = self.end, event.position
+                yield event if event.previous == previous else event._replace(previous=previous)
             if self.read >= self.limit:
                 self.stopped = "limit"
                 return
-        if self.start.log_id and self.end == self.start and not self.stopped and self._older_than(SHORTEST_RETENTION / 4):
+        if not self.read and self._passed:
+            self.end = self._passed
+        elif self.start.log_id and self.end == self.start and not self.stopped and self._older_than(QUIET):
             # Nothing new by now: should the checkpoint's event leave the log of a quiet tenant, nothing is missing.
             self.end = self.start._replace(date=iso(began))
 
     def _pages(self) -> Iterator[list[LogEvent]]:
         try:
             if self.start.log_id is None:
-                yield from self._pages_since(str(self.start.date))
-            elif self._older_than(self.retention) and self._expired():
+                yield from self._pages_since(parse_time(self.start.date))
+            elif (old := self._older_than(self.retention)) and self._expired():
                 yield from self._pages_after_gap()
             else:
                 try:
-                    yield from self.tenant.pages(self.start)
+                    yield from self._pages_after(self.start)
                 except TenantRefusedError as error:
                     if error.status != 400 or self.read or not self._expired():
                         hint = "" if self.start.seen else "; the checkpoint was set by hand: a date-time always works there"
                         raise TenantRefusedError(f"{error}{hint}", status=error.status) from None
                     yield from self._pages_after_gap()
+                # Auth0 may answer for an event that is gone as for a quiet log: by no events.
+                if not old and not self.read and self._older_than(QUIET) and self._expired():
+                    yield from self._pages_after_gap()
         except TenantRateLimitedError as error:
-            if not self.read:
+            if not self.read and not self._passed:
                 raise
             log.warning("%s; %d events read so far are handed on, the next run reads the rest", error, self.read)
             self.stopped = "rate limit"
 
-    def _pages_since(self, since: str) -> Iterator[list[LogEvent]]:
-        """From a time on: the event of the smallest id among those not before it, and what follows that by id."""
-        first = self._smallest_id_since(parse_time(since))
-        if first:
-            yield [first._replace(previous=self.start)]
-            yield from self.tenant.pages(first.position)
+    def _pages_after(self, place: Position) -> Iterator[list[LogEvent]]:
+        """The pages after a log id, to the last event that is there; events that may hide another are waited for.
+
+        Auth0 documents the order of log ids, not that an event is shown before all of larger ids are. This waits once; what
+        comes in meanwhile is the next run's.
+        """
+        newest, more = None, False
+        for page in self.tenant.pages(place):
+            settled = list(itertools.takewhile(self._is_settled, page))
+            if settled:
+                yield settled
+                place = settled[-1].position
+            if len(settled) < len(page):
+                newest, more = page[-1], len(page) == SEARCH_PAGE
+                break
+        if newest is None:
+            return
+        age = (self.tenant.as_of - _taken_in(newest)).total_seconds()
+        # Where more follow the page, until all that are there by now can be read.
+        self.sleep(self.settle if more else max(0.0, min(self.settle, self.settle - age)))
+        last = log_id_order(newest.log_id)
+        for page in self.tenant.pages(place):
+            settled = [event for event in page if log_id_order(event.log_id) <= last or self._is_settled(event)]
+            if settled:
+                yield settled
+            if len(settled) < len(page) or (settled[-1].log_id == newest.log_id and not more):
+                return
+
+    def _is_settled(self, event: LogEvent) -> bool:
+        return not self.settle or self.tenant.as_of - _taken_in(event) >= timedelta(seconds=self.settle)
+
+    def _pages_since(self, since: datetime) -> Iterator[list[LogEvent]]:
+        """Whatever happened, or was taken in, from a time on.
+
+        Read on from a log id that is made of the time and belongs to no event. That this is a place to Auth0 is not documented,
+        so it is checked by what comes; if it is none, searches find where to start.
+        """
+        # No event taken in before that minute can have happened since.
+        pages = self._pages_after(Position(cursor_at(max(since, _EARLIEST) - CLOCKS_DIFFER), None))
+        why = "what comes does not begin there"
+        try:
+            first = next(pages, [])
+            trusted = self._begins_there(first, since)
+        except (TenantRefusedError, TenantAnswerError) as error:
+            if isinstance(error, TenantRefusedError) and error.status != 400:
+                raise
+            trusted, why = False, str(error)
+        if trusted:
+            pages = itertools.chain([first], pages)
+        else:
+            log.info("a log id made of %s is no place in this tenant's log (%s): searching for where to start", iso(since), why)
+            pages = self._pages_found_since(since)
+        for page in pages:
+            wanted = [event for event in page if _taken_in(event) >= since or _happened(event) >= since]
+            if wanted:
+                yield wanted
+            elif page:
+                self._passed = page[-1].position
+
+    def _begins_there(self, first: list[LogEvent], since: datetime) -> bool:
+        """Whether ``first`` is the first page after a log id made of a time: no event of that time lies before it by search."""
+        if not all(ingested(event.log_id) for event in first):
+            return False
+        found = [log_id_order(event.log_id) for event in self.tenant.search(iso(since))]
+        return not found or (bool(first) and log_id_order(first[0].log_id) <= min(found))
+
+    def _pages_found_since(self, since: datetime) -> Iterator[list[LogEvent]]:
+        """From a time on by search: the event of the smallest id among those not before it, and what follows that by id."""
+        first = self._smallest_id_since(since)
+        if first is None:
+            return
+        if self.settle and self.tenant.as_of - _taken_in(first) < SETTLE:
+            log.info("the first event since %s came in just now: left until search shows all before it", iso(since))
+            return
+        yield [first]
+        yield from self._pages_after(first.position)
 
     def _smallest_id_since(self, since: datetime) -> LogEvent | None:
         """Late events carry early dates, so the first by date need not be the first by id.
@@ -148,7 +239,7 @@ class Reading:
 
     def _pages_after_gap(self) -> Iterator[list[LogEvent]]:
         """What is left after the checkpoint, whose own event is gone."""
-        pages = self._pages_since(OLDEST)
+        pages = self._pages_since(_EARLIEST)
         first = next(pages, [])
         here = log_id_order(str(self.start.log_id))
         if self._older_than(SHORTEST_RETENTION) and (not first or log_id_order(first[0].log_id) > here):
@@ -158,12 +249,8 @@ class Reading:
             self.end = Position(None, OLDEST)
             return
         # Where older events than the checkpoint's are left, nothing is missing, and they were done with before.
-        previous = self.start
         for page in itertools.chain([first], pages):
-            new = [event for event in page if log_id_order(event.log_id) > here]
-            if new:
-                yield [new[0]._replace(previous=previous), *new[1:]]
-                previous = new[-1].position
+            yield [event for event in page if log_id_order(event.log_id) > here]
 
     def _report_gap(self, first: list[LogEvent]) -> None:
         lost_from, lost_to = str(self.start.date), iso(datetime.now(timezone.utc))
@@ -181,6 +268,18 @@ class Reading:
                 "delete the checkpoint's Variable, or set it to a date-time; see the DAG's docs"
             )
         log.warning("%sno longer be read; going on from the oldest event left", gone)
+
+
+def _taken_in(event: LogEvent) -> datetime:
+    """When Auth0 took an event in; where its id does not tell, when it happened."""
+    return ingested(event.log_id) or _happened(event)
+
+
+def _happened(event: LogEvent) -> datetime:
+    try:
+        return parse_time(event.date)
+    except ValueError:
+        return _EARLIEST
 
 
 def first_position(start_from: str | datetime) -> Position:

@@ -207,8 +207,8 @@ def _dag_docs(route: Route) -> str:
 
 **Replay**: *Trigger* with *Replay since* and *until* (or `airflow dags trigger {route.name} --conf
 '{{"since": "2026-11-22T10:00:00Z", "until": "2026-11-22T12:00:00Z"}}'`) sends the events of that time again, with the same
-`webhook-id`, in one run of at most {MAX_WINDOW_EVENTS:,} events. Live runs wait until it ends.
-*Dry run* shows what it would send.
+`webhook-id`, in one run of at most {MAX_WINDOW_EVENTS:,} events. Live runs wait until it ends;
+the log of `fetch` says beforehand how long it reads. *Dry run* shows what it would send.
 
 **Backfill**: *Trigger > Backfill*, or `airflow backfill create --dag-id {route.name} --from-date ... --to-date ...`, does
 the same with one run per interval of the schedule, beside the live runs. That suits some hours: with a run every 5 minutes a day

@@ -6,26 +6,15 @@ policy" (x-ratelimit headers) and "Get Management API access tokens for producti
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import requests
 from airflow.providers.http.hooks.http import HttpHook
 from airflow.sdk.log import mask_secret
-from cryptography.fernet import Fernet, InvalidToken
-from tenacity import (
-    RetryCallState,
-    Retrying,
-    retry_if_exception,
-    retry_if_exception_type,
-    stop_after_attempt,
-    wait_random_exponential,
-)
 
 from auth0_webhooks.connections import get_connection
 from auth0_webhooks.endpoint import base_url, how_to_set
@@ -38,34 +27,34 @@ from auth0_webhooks.errors import (
     TenantUnavailableError,
 )
 from auth0_webhooks.events import LogEvent, Position, parse_page
-from auth0_webhooks.tenant_answers import asked_of, check_dates, check_order, in_words, next_from, rate_limit, rate_limit_wait
+from auth0_webhooks.rate_limit import RateLimit
+from auth0_webhooks.request_deadline import DeadlineAdapter, deadline
+from auth0_webhooks.tenant_answers import (
+    answered_at,
+    asked_of,
+    check_dates,
+    check_order,
+    in_words,
+    next_link,
+    rate_limit,
+    rate_limit_wait,
+    reason,
+)
+from auth0_webhooks.tenant_patience import Patience
+from auth0_webhooks.tenant_token import KeptToken, TokenStore
 from auth0_webhooks.waits import WAITS, Waits
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
 
-T = TypeVar("T")
-
 LOGS = "/api/v2/logs"
 PAGE_SIZE = 100
 """Events per request: the API's maximum in both modes."""
 TIMEOUT = (10.0, 30.0)
-"""Seconds to connect and to wait for data, on every request."""
+"""Seconds to connect and to wait for data, on every request; ``waits.tenant_answer`` bounds the whole of it."""
 TRIES = 4
 FEW_REQUESTS = 2
 """With so few requests left of the tenant's rate limit, the watch leaves them to the runs."""
-MOST_BACK_OFF = 16
-"""So many times the first back-off is the longest."""
-
-
-class TokenStore(Protocol):
-    """Where a token is kept between runs; both calls may fail quietly, which costs one more token request."""
-
-    def load(self) -> str | None:
-        """The stored text, or None."""
-
-    def save(self, text: str) -> None:
-        """Store a text."""
 
 
 class TenantHook(HttpHook):
@@ -78,7 +67,11 @@ class TenantHook(HttpHook):
     :param token_store: where the access token is kept between runs, so that polling does not fill the log it reads
         (each token request is a log event of its own).
     :param tries: how often a request is made that fails in a way that may pass soon.
-    :param wait_for_limits: wait for a rate limit to lift, however long; without it only for ``waits.tenant_limit``.
+    :param wait_for_limits: wait for a rate limit to lift, up to ``waits.window_limits`` in all; without it only where it
+        lifts within ``waits.tenant_limit``.
+
+    ``as_of`` is a time up to which the last answer shows the log (that of the request, or the tenant's where this machine's
+    is more than a second ahead of it), ``rate_limit`` what it says of the tenant's rate limit.
     """
 
     conn_name_attr = "auth0_conn_id"
@@ -95,41 +88,54 @@ class TenantHook(HttpHook):
         waits: Waits = WAITS,
     ) -> None:
         super().__init__(method="GET", http_conn_id=auth0_conn_id)
-        self._tries, self._waits = tries, waits
-        self._back_off = wait_random_exponential(multiplier=waits.tenant_back_off, max=MOST_BACK_OFF * waits.tenant_back_off)
-        self._limit: tuple[int | None, float] = (None, 0.0)
+        self._waits, self._patience = waits, Patience(tries, waits, wait_for_limits=wait_for_limits)
+        self.rate_limit, self.as_of = RateLimit(), datetime.now(timezone.utc)
         self.api_requests = 0
         self.token_requests = 0
-        self._store, self._wait_for_limits = token_store, wait_for_limits
+        self._store = token_store
         self._session: requests.Session | None = None
+        self._adapter = DeadlineAdapter()
         self._token: str | None = None
+        self._kept: KeptToken | None = None
+        self._warned_of_link = False
         self._client: dict[str, str] = {}
 
     def pages(self, start: Position) -> Iterator[list[LogEvent]]:
         """The events after ``start.log_id``, ascending by log id, a page at a time, to the end of the log.
 
+        The next link is followed, as Auth0 asks, where it leads to the log of this very host: the token goes nowhere else.
+        Otherwise, where the link is refused, and where it names another log id, the id that the page ends with is the cursor.
+
         :raises WebhookRouteError: one of the Tenant errors; the pages before it are good.
         """
-        last = start
+        last, asked = start, _after(start)
         while True:
-            page, cursor = self._get_page({"from": str(last.log_id), "take": str(PAGE_SIZE)}, last)
+            try:
+                page, link = self._get_page(asked, last)
+            except TenantRefusedError as error:
+                if asked == _after(last):
+                    raise
+                self.log.warning("%s, for its own next link; going on by log id", error)
+                asked = _after(last)
+                page, link = self._get_page(asked, last)
             if not page:
                 return
             yield page
-            # The next link leads to just this place; taking it from the page itself can skip nothing.
             present, last = last, page[-1].position
-            if cursor is not None and cursor == present.log_id:
+            if link is not None and (link == asked or link.get("from") in {asked.get("from"), present.log_id} - {None}):
                 raise TenantAnswerError(
                     f"the tenant's cursor does not move: its page after {present.log_id} holds events, but its next link "
                     "leads to the same place"
                 )
+            skips = link is not None and link.get("from", "").isdigit() and link["from"] != last.log_id
+            asked = _after(last) if link is None or skips else link
 
     def page_after(self, place: Position) -> list[LogEvent]:
         """One page of the events after ``place.log_id``, ascending by log id.
 
         :raises WebhookRouteError: one of the Tenant errors.
         """
-        return self._get_page({"from": str(place.log_id), "take": str(PAGE_SIZE)}, place)[0]
+        return self._get_page(_after(place), place)[0]
 
     def newest(self) -> LogEvent | None:
         """The event with the latest date; None where the log is empty.
@@ -142,8 +148,8 @@ class TenantHook(HttpHook):
 
     def seconds_to_more_requests(self) -> float:
         """How long to wait before the next request so that others are left some; 0 while the rate limit is not nearly used up."""
-        remaining, reset = self._limit
-        return max(0.0, reset - time.time()) if remaining is not None and remaining <= FEW_REQUESTS else 0.0
+        _, left, reset = self.rate_limit
+        return max(0.0, reset - time.time()) if left is not None and left <= FEW_REQUESTS else 0.0
 
     def close(self) -> None:
         """Let go of the connections; the next request opens new ones, with the connection's settings read anew."""
@@ -170,7 +176,7 @@ class TenantHook(HttpHook):
         :raises WebhookRouteError: one of the Tenant errors, for any other refusal, too.
         """
         try:
-            self._patiently(lambda: self._send_with_token(f"{LOGS}/{log_id}"))
+            self._patience(lambda: self._send_with_token(f"{LOGS}/{log_id}"))
         except TenantRefusedError as error:
             if error.status == 404:
                 return False
@@ -203,6 +209,10 @@ class TenantHook(HttpHook):
             "client_secret": str(connection.password),
             "audience": str(extra.get("audience") or f"{self.base_url}/api/v2/"),
         }
+        if self._store:
+            self._kept = KeptToken(self._store, [self.base_url, *self._client.values()])
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, self._adapter)
         # A callable, not None: without one requests takes credentials from ~/.netrc and overwrites the header.
         session.auth = self._authorize
         return session
@@ -221,51 +231,31 @@ class TenantHook(HttpHook):
         parameters: dict[str, str],
         previous: Position,
         check: Callable[[list[LogEvent], Position], None] | None = None,
-    ) -> tuple[list[LogEvent], str | None]:
-        """One page of the log and the ``from`` of its next link; tries again what may pass."""
+    ) -> tuple[list[LogEvent], dict[str, str] | None]:
+        """One page of the log and the parameters of its next link; tries again what may pass."""
 
-        def once() -> tuple[list[LogEvent], str | None]:
+        def once() -> tuple[list[LogEvent], dict[str, str] | None]:
             response = self._send_with_token(LOGS, parameters)
             try:
                 events = parse_page(response.content.decode("utf-8"), previous=previous)
             except UnicodeDecodeError:
                 raise TenantAnswerError("the tenant's answer is not UTF-8") from None
             (check or check_order)(events, previous)
-            return events, next_from(response)
+            return events, self._next(response)
 
-        return self._patiently(once)
+        return self._patience(once)
 
-    def _patiently(self, once: Callable[[], T]) -> T:
-        """Try again what may pass soon; with ``wait_for_limits`` wait for a used-up rate limit, however long that is."""
-
-        def say(state: RetryCallState) -> None:
-            self.log.warning("%s; trying again", state.outcome and state.outcome.exception())
-
-        soon = Retrying(
-            retry=retry_if_exception(self._may_pass),
-            stop=stop_after_attempt(self._tries),
-            wait=self._wait,
-            before_sleep=say,
-            reraise=True,
-        )
-        if not self._wait_for_limits:
-            return soon(once)
-        limited = retry_if_exception_type(TenantRateLimitedError)
-        return Retrying(retry=limited, wait=self._wait, before_sleep=say, reraise=True)(lambda: soon(once))
-
-    def _may_pass(self, error: BaseException) -> bool:
-        if isinstance(error, TenantRateLimitedError):
-            return (error.retry_after or 0.0) <= self._waits.tenant_limit
-        return isinstance(error, TenantUnavailableError | TenantAnswerError)
-
-    def _wait(self, state: RetryCallState) -> float:
-        error = state.outcome.exception() if state.outcome else None
-        return max(self._back_off(state), getattr(error, "retry_after", None) or 0.0)
+    def _next(self, response: requests.Response) -> dict[str, str] | None:
+        link, elsewhere = next_link(response, self.base_url + LOGS)
+        if elsewhere and not self._warned_of_link:
+            self._warned_of_link = True
+            self.log.info("the next link of %s leads to %s; going on by log id", self._host, elsewhere)
+        return link
 
     def _send_with_token(self, path: str, parameters: dict[str, str] | None = None) -> requests.Response:
         session = self._session = self._session or self.get_conn()
         asked_before = self.token_requests
-        self._token = self._token or self._stored_token() or self._new_token(session)
+        self._token = self._token or self._kept_token() or self._new_token(session)
         response = self._send(session, "GET", path, params=parameters)
         if response.status_code in {401, 403} and self.token_requests == asked_before:
             # Revoked, expired early, of a rotated signing key, or given before its scope was: one new token, then it is
@@ -280,18 +270,25 @@ class TenantHook(HttpHook):
             )
         if not response.ok:
             raise TenantRefusedError(
-                f"Auth0 refuses the request for the log of {self._host}: {self._reason(response)}", status=response.status_code
+                f"Auth0 refuses the request for the log of {self._host}: {self._reason(response)}",
+                status=response.status_code,
             )
         return response
 
     def _send(self, session: requests.Session, method: str, path: str, **arguments: Any) -> requests.Response:
         self.api_requests += method == "GET"
         arguments |= {"timeout": TIMEOUT, "allow_redirects": False, **asked_of(session)}
-        try:
-            response = session.request(method, self.base_url + path, **arguments)
-        except requests.exceptions.RequestException as error:
-            raise TenantUnavailableError(f"no answer from Auth0 at {self._host}: {in_words(error)}") from None
-        self._limit = rate_limit(response)
+        sent = datetime.now(timezone.utc)
+        with deadline(self._adapter, self._waits.tenant_answer) as over:
+            try:
+                response = session.request(method, self.base_url + path, **arguments)
+            except requests.exceptions.RequestException as error:
+                response, why = None, in_words(error)
+        # Also where an answer seems whole: the end of a connection can be all that ends it.
+        if response is None or over():
+            why = f"its answer was not whole after {self._waits.tenant_answer:g} s" if over() else why
+            raise TenantUnavailableError(f"no answer from Auth0 at {self._host}: {why}")
+        self.rate_limit, self.as_of = rate_limit(response), min(sent, answered_at(response) or sent)
         if response.status_code == 429:
             wait = rate_limit_wait(response)
             raise TenantRateLimitedError(f"the rate limit of {self._host} is used up; it lifts in {wait:.0f} s", retry_after=wait)
@@ -323,36 +320,18 @@ class TenantHook(HttpHook):
         except (ValueError, TypeError, KeyError):
             raise TenantAnswerError(f"the token endpoint of {self._host} answers without a token") from None
         mask_secret(token)
-        if self._store:
-            # Renewed early: a token must not run out between two pages of the same run.
-            good_until = time.time() + life - min(300.0, life / 10)
-            self._store.save(self._cipher().encrypt(json.dumps([token, good_until]).encode()).decode())
+        if self._kept:
+            self._kept.save(str(token), life)
         return str(token)
 
-    def _stored_token(self) -> str | None:
-        stored = self._store.load() if self._store else None
-        try:
-            token, good_until = json.loads(self._cipher().decrypt(stored or ""))
-        except (InvalidToken, ValueError):
-            return None
-        mask_secret(token)
-        return str(token) if good_until > time.time() else None
-
-    def _cipher(self) -> Fernet:
-        """Encrypts the kept token, whether or not Airflow has a Fernet key of its own.
-
-        The key comes from the connection: a token that was given to another client, or before the secret was rotated,
-        cannot be read any more and so is asked for anew.
-        """
-        identity = "\n".join([self.base_url, *self._client.values()])
-        return Fernet(base64.urlsafe_b64encode(hashlib.sha256(identity.encode()).digest()))
-
     def _reason(self, response: requests.Response) -> str:
-        """Status and Auth0's own words; no more than that of the body, and never the secret."""
-        try:
-            answer = response.json()
-            words = answer.get("error_description") or answer.get("message") or answer.get("error") or ""
-        except (ValueError, AttributeError):
-            words = ""
-        words = str(words)[:200].replace(self._client["client_secret"], "***")
-        return f"{response.status_code} {words or response.reason}".strip()
+        return reason(response, self._client["client_secret"])
+
+    def _kept_token(self) -> str | None:
+        token = self._kept.load() if self._kept else None
+        mask_secret(token)
+        return token
+
+
+def _after(place: Position) -> dict[str, str]:
+    return {"from": str(place.log_id), "take": str(PAGE_SIZE)}

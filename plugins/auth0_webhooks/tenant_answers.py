@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime, timedelta, timezone
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qsl, urljoin, urlsplit
 
 import requests
 
@@ -13,6 +15,7 @@ from auth0_webhooks.checkpoint import iso, parse_time
 from auth0_webhooks.errors import SettingError, TenantAnswerError
 from auth0_webhooks.events import LogEvent, Position, log_id_order
 from auth0_webhooks.outcomes import parse_retry_after
+from auth0_webhooks.rate_limit import RateLimit
 
 
 def check_order(events: list[LogEvent], previous: Position) -> None:
@@ -45,18 +48,44 @@ def check_dates(events: list[LogEvent], _previous: Position) -> None:
         last = date
 
 
-def next_from(response: requests.Response) -> str | None:
-    """The cursor of the next link; only that is taken of it, for the token must not follow it to another host."""
-    link = response.links.get("next", {}).get("url", "")
-    return parse_qs(urlsplit(link).query).get("from", [None])[0]
+def next_link(response: requests.Response, log: str) -> tuple[dict[str, str] | None, str | None]:
+    """The parameters of the next link where it leads to the log at ``log``, else the host (or path) to which it leads.
 
-
-def rate_limit(response: requests.Response) -> tuple[int | None, float]:
-    """Requests that are left, and when (Unix time) there are more; None where the answer does not tell."""
+    The token must not follow a link to another place, so only the parameters are ever taken of it.
+    """
+    link = response.links.get("next", {}).get("url")
+    if not link:
+        return None, None
     try:
-        return int(response.headers["x-ratelimit-remaining"]), float(response.headers["x-ratelimit-reset"])
+        to, here = urlsplit(urljoin(log, link)), urlsplit(log)
+        same = _place(to) == _place(here)
+    except ValueError:
+        return None, "an address that is none"
+    if not same:
+        return None, to.hostname if to.hostname != here.hostname else f"another port or path of {to.hostname}"
+    return dict(parse_qsl(to.query)) or None, None
+
+
+def _place(url: Any) -> tuple[Any, ...]:
+    return url.scheme, url.hostname, url.port or {"http": 80, "https": 443}.get(url.scheme), url.path
+
+
+def rate_limit(response: requests.Response) -> RateLimit:
+    """What an answer says of the rate limit."""
+    headers = response.headers
+    try:
+        most = int(headers["x-ratelimit-limit"]) if "x-ratelimit-limit" in headers else None
+        return RateLimit(most, int(headers["x-ratelimit-remaining"]), float(headers["x-ratelimit-reset"]))
     except (KeyError, ValueError):
-        return None, 0.0
+        return RateLimit()
+
+
+def answered_at(response: requests.Response) -> datetime | None:
+    """When the tenant answered at the latest, by its own time, which it gives in whole seconds; None where it does not."""
+    try:
+        return parsedate_to_datetime(response.headers["Date"]).astimezone(timezone.utc) + timedelta(seconds=1)
+    except (KeyError, ValueError, TypeError, OverflowError):
+        return None
 
 
 def rate_limit_wait(response: requests.Response) -> float:
@@ -97,3 +126,14 @@ def asked_of(session: requests.Session) -> dict[str, Any]:
         "verify": session.verify,
         "cert": tuple(cert) if isinstance(cert, list) else cert,
     }
+
+
+def reason(response: requests.Response, secret: str) -> str:
+    """Status and Auth0's own words; no more than that of the body, and never the client secret."""
+    try:
+        answer = response.json()
+        words = answer.get("error_description") or answer.get("message") or answer.get("error") or ""
+    except (ValueError, AttributeError):
+        words = ""
+    words = str(words)[:200].replace(secret, "***")
+    return f"{response.status_code} {words or response.reason}".strip()

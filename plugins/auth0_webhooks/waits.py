@@ -22,6 +22,10 @@ class Waits:
     ``filtering``: the most that ``filter`` may take, which makes no requests: 7 ms an event in the largest live run.
     ``tenant_back_off``: at most so long, doubled from one try to the next, between the tries of a request to Auth0.
     ``tenant_limit``: a rate limit of Auth0 that lifts sooner is waited for by the request itself.
+    ``tenant_answer``: for the whole of one answer of Auth0, headers and body.
+    ``window_limits``: so long in all the reading of a window waits for rate limits, since live runs wait for a replay.
+    ``settle``: how long after Auth0 took an event in a live run reads past it, so that one of a smaller log id, taken in at
+    about the same time, is there by then. Auth0 names no figure; 0 reads all at once.
     """
 
     task_retry: float = 10.0
@@ -36,6 +40,9 @@ class Waits:
     filtering: float = 2 * 3600.0
     tenant_back_off: float = 0.5
     tenant_limit: float = 10.0
+    tenant_answer: float = 60.0
+    window_limits: float = 900.0
+    settle: float = 3.0
 
 
 WAITS = Waits()

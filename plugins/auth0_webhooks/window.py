@@ -6,14 +6,20 @@ documented for at most 1,000 results a query ("Retrieve log events using the Man
 
 from __future__ import annotations
 
+import logging
+import math
+import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, Protocol
 
 from auth0_webhooks.checkpoint import iso, parse_time, time_order
 from auth0_webhooks.errors import SettingError, TenantAnswerError, WindowTooLargeError
 from auth0_webhooks.events import LogEvent, Position
+from auth0_webhooks.rate_limit import RateLimit
+
+log = logging.getLogger(__name__)
 
 MAX_WINDOW_EVENTS = 100_000
 """More than that in one window fails before anything is sent: a run's batches lie in Airflow's database until it ends."""
@@ -22,6 +28,10 @@ SETTLE = timedelta(minutes=2)
 SEARCH_PAGE, SEARCH_PAGES = 100, 10
 OVERLAPS = 5
 """So many times the pages of one search may overlap, before they are said to."""
+SAMPLES = 4
+"""So many searches tell beforehand how many events a replay has, and so how long it takes."""
+LONG_SECONDS = 60.0
+"""From there on a replay's report repeats how long it was expected to take."""
 LONGEST_RETENTION_DAYS = 30
 """No plan of Auth0 keeps its log longer."""
 
@@ -102,6 +112,10 @@ def _moment(name: str, value: Any) -> datetime:
 class Searching(Protocol):
     """The part of :class:`auth0_webhooks.tenant.TenantHook` that reading a window needs."""
 
+    @property
+    def rate_limit(self) -> RateLimit:
+        """What the last answer says of the tenant's rate limit."""
+
     def search(self, since: str, until: str | None = None, page: int = 0) -> list[LogEvent]:
         """A page of 100 of the events with a ``date`` in [since, until), by date; page 9 is the last that there is."""
 
@@ -113,11 +127,16 @@ class WindowReading:
     Each page is a search of its own, from the last date seen on, so that neither the limit of a search nor an order of
     equal dates that changes from page to page can hide an event. Only where 100 or more events share a millisecond the
     further pages of one search are asked for.
+
+    :param foretell: say before reading on how long it will take, and in ``notes`` where that is long; costs ``SAMPLES``
+        requests where the window has more than a page.
     """
 
     tenant: Searching
     window: Window
     limit: int = MAX_WINDOW_EVENTS
+    foretell: bool = False
+    notes: list[str] = field(default_factory=list)
     read: int = 0
     stopped: None = None
     gap: None = None
@@ -138,6 +157,9 @@ class WindowReading:
         overlaps = 0
         while True:
             found = self.tenant.search(iso(cursor), iso(until), page)
+            if self.foretell and len(found) == SEARCH_PAGE:
+                self._foretell(_floor(max(map(_date, found))), until)
+            self.foretell = False
             if not this_search.isdisjoint(event.log_id for event in found):
                 # The order changed from page to page, so one may be missing: this search again from its first page.
                 overlaps += 1
@@ -163,6 +185,34 @@ class WindowReading:
                 this_search |= {event.log_id for event in found}
             if page == SEARCH_PAGES:
                 raise self._cannot_tell_apart(cursor, f"{SEARCH_PAGE * SEARCH_PAGES} or more, and it shows no more of them")
+
+    def _foretell(self, since: datetime, until: datetime) -> None:
+        """Say how many events the window has, by what short stretches after its first page hold, and how long reading takes."""
+        millisecond = timedelta(milliseconds=1)
+        part, events, a_request = (until - since) / SAMPLES, float(SEARCH_PAGE), math.inf
+        for number in range(SAMPLES):
+            start = _floor(since + part * number + part / 2)
+            began = time.monotonic()
+            found = self.tenant.search(iso(start), iso(until))
+            a_request = min(a_request, time.monotonic() - began)  # others may have waited for the rate limit
+            full = len(found) == SEARCH_PAGE
+            span = (_date(found[-1]) if full else until) - start
+            events += len(found) * (part / max(span, millisecond))
+        requests = math.ceil(events / (SEARCH_PAGE - 1)) + 1
+        limit = self.tenant.rate_limit
+        seconds = requests * a_request
+        pace = "the tenant names no rate limit"
+        if limit.left is not None:
+            pace = f"{limit.left} of {limit.most or 'its'} requests of the tenant's rate limit are left now"
+        if limit.left is not None and limit.a_second:
+            seconds = max(seconds, (requests - limit.left) / limit.a_second)
+        said = (
+            f"the window {self.window} holds about {round(events):,} events: about {requests:,} requests to Auth0 and "
+            f"{_duration(seconds)} of reading before the first is sent ({pace})"
+        )
+        log.info("%s; live runs wait until this run ends", said)
+        if seconds > LONG_SECONDS:
+            self.notes.append(said)
 
     def _cannot_tell_apart(self, moment: datetime, why: str) -> WindowTooLargeError:
         at, after = iso(moment), iso(moment + timedelta(milliseconds=1))
@@ -190,6 +240,10 @@ def _date(event: LogEvent) -> datetime:
         return parse_time(event.date)
     except ValueError:
         raise TenantAnswerError(f"event {event.log_id} has no date, so it belongs to no window") from None
+
+
+def _duration(seconds: float) -> str:
+    return f"{max(seconds, 1):.0f} s" if seconds < 120 else f"{seconds / 60:.0f} minutes"
 
 
 def _floor(moment: datetime) -> datetime:

@@ -50,6 +50,50 @@ def test_an_expired_checkpoint_is_reported_as_a_gap_once_and_delivery_goes_on(ro
     assert route.report["gap"] is None
 
 
+def test_an_expired_checkpoint_that_auth0_answers_by_no_events_stalls_nothing(route, tenant, receiver):
+    route.settings = {"retention_days": 5}
+    tenant.log_token_requests, tenant.refuses_expired, tenant.empty_when_expired = False, False, True
+    old = datetime.now(timezone.utc) - timedelta(days=3)
+    tenant.add("s", when=old)
+    route.run()
+    tenant.expire(1)
+    new = tenant.add("s", when=old + timedelta(hours=2))
+    assert route.run() == "success"
+    assert receiver.accepted[-1] == new
+    assert route.report["gap"] == f"{iso(old)} .. {iso(old + timedelta(hours=2))}"
+    assert route.run() == "success"
+    assert route.report["gap"] is None
+
+
+@pytest.mark.parametrize("started", [False, True], ids=["first run", "later run"])
+def test_an_event_that_is_shown_after_one_of_a_larger_id_is_delivered(route, tenant, receiver, monkeypatch, started):
+    route.waits["settle"] = 0.2
+    tenant.log_token_requests = False
+    if started:
+        tenant.add("s", when=datetime.now(timezone.utc) - timedelta(hours=1))
+        route.run()
+    came_in = datetime.now(timezone.utc) + timedelta(hours=1)  # just now, for as long as this test runs
+    late, early = tenant.add("s", when=came_in), tenant.add("s", when=came_in)
+    looks = tenant.requests["GET /api/v2/logs"] + (2 if not started else 1)
+    monkeypatch.setattr(
+        tenant, "_is_shown", lambda index: tenant._ids[index] != late or tenant.requests["GET /api/v2/logs"] > looks
+    )
+    for _ in range(2):
+        assert route.run() == "success"
+    assert receiver.accepted[-2:] == [late, early]
+
+
+def test_a_route_that_starts_now_delivers_what_happens_from_its_first_run_on_and_nothing_before(route, tenant, receiver):
+    route.settings = {"start_from": "now"}
+    tenant.log_token_requests = False
+    tenant.add_many(20, types={"s": 1}, spread=30)
+    assert route.run() == "success"
+    assert receiver.posts == []
+    new = tenant.add("f")
+    assert route.run() == "success"
+    assert receiver.accepted == [new]
+
+
 def test_a_gap_in_a_log_that_is_empty_is_reported_once_and_its_next_event_is_delivered(route, tenant, receiver):
     tenant.log_token_requests = False
     tenant.add("s", when=datetime.now(timezone.utc) - timedelta(days=3))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from functools import partial
+
 import pytest
 
 from auth0_webhooks import window as window_module
-from tests.support.runner import hours_ago, in_window, spread, wanted
+from tests.support.runner import hours_ago, in_window, spread, unpacked, wanted
 
 pytestmark = [pytest.mark.airflow, pytest.mark.usefixtures("airflow_home", "connections")]
 
@@ -65,6 +68,35 @@ def test_a_webhook_that_asks_for_a_pause_fails_a_replay_and_holds_no_live_run(ro
     assert sorted(receiver.accepted) == wanted(tenant)
 
 
+def test_a_replay_that_would_wait_long_for_the_rate_limit_fails_and_live_runs_go_on(route, tenant, receiver, logged):
+    spread(tenant)
+    route.run()
+    new, checkpoint = tenant.add("f"), route.stored_checkpoint
+    receiver.posts.clear()
+    route.waits["window_limits"] = 10.0
+    tenant.rate_limit, tenant.burst, tenant._bucket = 1.0, 1, 0.0
+    assert route.run(since=hours_ago(5), until=hours_ago(1)) == "failed"
+    outcome = unpacked(route.xcoms()["fetch", "report"])["outcome"]
+    assert re.search(
+        r"the rate limit of .* waits no longer than 10 s in all.*Nothing was sent. Start it again after 2\d{3}-", outcome
+    )
+    assert route.rows(
+        "select try_number from task_instance where run_id = :run and task_id = 'fetch'", run=route.last.run_id
+    ) == [(1,)]
+    assert (receiver.posts, route.stored_checkpoint) == ([], checkpoint)
+    tenant.rate_limit = None
+    assert route.run() == "success"
+    assert receiver.accepted == [new]
+
+
+def test_a_replay_of_more_than_a_page_says_beforehand_how_long_it_takes(route, tenant, receiver, logged):
+    spread(tenant, 1000)
+    assert route.run(since=hours_ago(5), until=hours_ago(1)) == "success"
+    shown = logged()
+    assert shown.index("requests to Auth0 and") < shown.index("read batch 0")
+    assert route.report["notes"] == []
+
+
 @pytest.mark.parametrize(
     ("conf", "message"),
     [
@@ -82,7 +114,7 @@ def test_a_replay_that_makes_no_sense_fails_at_once_and_says_why(route, tenant, 
 
 
 def test_a_window_with_too_many_events_fails_before_the_first_post(route, tenant, receiver, logged, monkeypatch):
-    monkeypatch.setattr(window_module.WindowReading.__init__, "__defaults__", (200, 0, None, None))
+    monkeypatch.setattr(window_module, "WindowReading", partial(window_module.WindowReading, limit=200))
     spread(tenant, 300)
     assert route.run(since=hours_ago(7), until=hours_ago(0.05)) == "failed"
     assert "holds more than 200 events" in logged()

@@ -17,7 +17,7 @@ from auth0_webhooks.payload import Payload
 from auth0_webhooks.waits import Waits
 
 START = Position(None, "2026-01-01T00:00:00.000Z")
-QUICK = Waits(post_retries=30.0, first_back_off=0.02, tenant_back_off=0.01)
+QUICK = Waits(post_retries=30.0, first_back_off=0.02, tenant_back_off=0.01, settle=0.0)
 """Tries come soon, and last longer than a slow machine needs for a few of them."""
 
 

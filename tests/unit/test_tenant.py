@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import random
 import time
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -23,7 +25,7 @@ from auth0_webhooks.errors import (
 from auth0_webhooks.events import Position
 from auth0_webhooks.reading import OLDEST, Reading, first_position
 from auth0_webhooks.tenant import TenantHook
-from demo.tenant import CLIENT_ID, CLIENT_SECRET
+from demo.tenant import CLIENT_ID, CLIENT_SECRET, Tenant
 from tests.conftest import set_connection
 from tests.support.factory import QUICK, wait_for
 
@@ -47,7 +49,7 @@ class Store:
 def read(tenant, start=ZERO, limit=100_000, store=None):
     tenant.log_token_requests = False
     hook = TenantHook(token_store=store or Store(), waits=QUICK)
-    reading = Reading(hook, start, limit)
+    reading = Reading(hook, start, limit, settle=0.0)
     return [event.log_id for event in reading.events()], reading, hook
 
 
@@ -127,7 +129,7 @@ def test_what_is_left_after_the_retention_is_read_from_an_older_place(tenant):
 
 def test_an_empty_tenant_leaves_the_place_where_it_was(tenant):
     got, reading, hook = read(tenant, Position(None, OLDEST))
-    assert (got, reading.end, hook.api_requests) == ([], Position(None, OLDEST), 1)
+    assert (got, reading.end, hook.api_requests) == ([], Position(None, OLDEST), 2)
 
 
 def test_the_token_is_kept_and_asked_for_again_when_the_connection_changes(tenant, monkeypatch):
@@ -268,7 +270,7 @@ def test_a_rate_limit_before_the_first_page_names_its_end(tenant):
 
 
 def test_a_rate_limit_that_lifts_soon_is_waited_for(tenant):
-    tenant.add_many(300)
+    tenant.add_many(100)
     tenant.rate_limit, tenant.burst, tenant._bucket = 60.0, 1, 1.0
     got, reading, _ = read(tenant)
     assert reading.stopped is None
@@ -317,11 +319,11 @@ def test_an_expired_checkpoint_is_a_gap_and_reading_goes_on_from_the_oldest_even
 
 def test_a_young_checkpoint_is_asked_for_only_after_a_400(tenant):
     start, left = expired(tenant, refused=False, days=1.5)
-    reading = Reading(TenantHook(waits=QUICK), start, 1000, retention=timedelta(days=5))
+    reading = Reading(TenantHook(waits=QUICK), start, 1000, retention=timedelta(days=5), settle=0.0)
     assert [event.log_id for event in reading.events()] == left
     assert reading.gap is None
     tenant.refuses_expired = True
-    reading = Reading(TenantHook(waits=QUICK), start, 1000, retention=timedelta(days=5))
+    reading = Reading(TenantHook(waits=QUICK), start, 1000, retention=timedelta(days=5), settle=0.0)
     assert [event.log_id for event in reading.events()] == left
     assert reading.gap is not None
 
@@ -402,19 +404,32 @@ def test_a_start_in_time_skips_no_event_though_the_first_ones_by_date_came_in_la
     assert reading.gap is None
 
 
-def test_a_start_in_time_says_so_where_the_search_cannot_show_where_to_start(tenant):
-    tenant.log_token_requests = False
-    began = datetime.now(timezone.utc) - timedelta(hours=2)
-    for _ in range(1001):
-        tenant.add("s", when=began)
+def test_a_start_in_time_reads_more_events_of_one_moment_than_a_search_can_show(tenant):
+    began = burst(tenant)
+    assert read(tenant, Position(None, iso(began)))[0] == ids(tenant)
+
+
+def test_a_start_in_time_says_so_where_only_a_search_is_left_and_cannot_show_where_to_start(tenant):
+    began, tenant.unknown_from = burst(tenant), "400"
     with pytest.raises(WindowTooLargeError, match="cannot tell the events of"):
         read(tenant, Position(None, iso(began)))
 
 
+def burst(tenant):
+    """1,001 events of one millisecond; returns when."""
+    tenant.log_token_requests = False
+    began = datetime.now(timezone.utc) - timedelta(hours=2)
+    for _ in range(1001):
+        tenant.add("s", when=began)
+    return began
+
+
 def test_a_start_in_time_asks_for_little_where_events_come_in_as_they_happen(tenant):
-    tenant.add_many(5000)
+    tenant.add_many(2000)
     _, _, hook = read(tenant, Position(None, OLDEST))
-    assert hook.api_requests <= 51 + 3
+    assert hook.api_requests == 21 + 1
+    _, _, hook = read(tenant, Position(None, iso(datetime.now(timezone.utc) - timedelta(minutes=30))))
+    assert hook.api_requests == 12 + 1  # the events include those of the minute before the start
 
 
 def test_a_checkpoint_that_is_gone_while_older_events_are_left_is_no_gap_and_repeats_nothing(tenant):
@@ -438,3 +453,231 @@ def test_a_gap_with_only_late_events_behind_it_ends_when_they_came_in(tenant):
     got, reading, _ = read(tenant, Position(gone, iso(old), seen=True))
     assert got == [late]
     assert reading.gap == (iso(old), iso(old + timedelta(hours=2)))
+
+
+@pytest.mark.parametrize("unknown", ["position", "400", "empty", "oldest", "newest"])
+@pytest.mark.parametrize("minutes", [0, 20, 90], ids=["all of it", "some", "before the first event"])
+def test_a_start_in_time_reads_the_same_whatever_auth0_makes_of_a_log_id_that_is_no_events(tenant, unknown, minutes):
+    tenant.add_many(700)
+    tenant.unknown_from = unknown
+    since = iso(datetime.now(timezone.utc) - timedelta(minutes=minutes)) if minutes else OLDEST
+    wanted = [log_id for log_id in ids(tenant) if not minutes or dated(log_id) >= since]
+    assert len(wanted) == 700 or 200 < len(wanted) < 300
+    assert read(tenant, Position(None, since))[0] == wanted
+
+
+@pytest.mark.parametrize("unknown", ["position", "400", "empty", "oldest", "newest"])
+def test_a_start_after_the_last_event_reads_nothing(tenant, unknown):
+    tenant.add_many(300)
+    tenant.unknown_from = unknown
+    got, reading, _ = read(tenant, first_position("now"))
+    assert got == []
+    assert reading.end.log_id in {None, ids(tenant)[-1]}
+
+
+def dated(log_id):
+    return iso(datetime.strptime(log_id[3:20], "%Y%m%d%H%M%S%f").replace(tzinfo=timezone.utc))
+
+
+def test_a_start_in_time_leaves_out_what_happened_and_came_in_before_it_and_nothing_else(tenant):
+    since = datetime.now(timezone.utc) - timedelta(hours=1)
+    second = timedelta(seconds=1)
+    tenant.add("s", when=since - 90 * second)
+    tenant.add("s", when=since - 30 * second)
+    ahead = tenant.add("s", when=since - 20 * second, happened=since + second)
+    tenant.add("s", when=since - 10 * second)
+    exact = tenant.add("s", when=since)
+    late = tenant.add("s", when=since + second, happened=since - 3000 * second)
+    start = Position(None, iso(since))
+    tenant.log_token_requests = False
+    reading = Reading(TenantHook(waits=QUICK), start, 1000)
+    got = list(reading.events())
+    assert [event.log_id for event in got] == [ahead, exact, late]
+    assert [event.previous for event in got] == [start, got[0].position, got[1].position]
+
+
+def test_a_start_that_leaves_all_out_goes_on_from_there_even_when_the_rate_limit_is_used_up(tenant):
+    tenant.log_token_requests = False
+    since = datetime.now(timezone.utc) - timedelta(minutes=5)
+    before = [tenant.add("s", when=since - timedelta(milliseconds=500 - n)) for n in range(500)]
+    wanted = tenant.add("s", when=since)
+    tenant.rate_limit, tenant.burst, tenant._bucket = 1.0, 3, 3.0
+    got, reading, _ = read(tenant, Position(None, iso(since)))
+    assert (got, reading.end.log_id, reading.stopped) == ([], before[199], "rate limit")
+    tenant.rate_limit = None
+    assert read(tenant, reading.end)[0] == [*before[200:], wanted]
+
+
+def test_a_search_that_shows_a_first_event_too_early_waits_until_no_earlier_one_can_appear(tenant):
+    tenant.log_token_requests, tenant.unknown_from = False, "400"
+    now = datetime.now(timezone.utc)
+    start = Position(None, iso(now - timedelta(minutes=5)))
+    hidden = tenant.add("s", when=now - timedelta(seconds=90))
+    tenant.shown_after[hidden] = 1e9
+    tenant.add("s", when=now - timedelta(seconds=50))
+    got, reading = settled(start)
+    assert (got, reading.end) == ([], start)
+
+
+def test_a_search_that_shows_a_first_event_for_long_is_started_from(tenant):
+    tenant.log_token_requests, tenant.unknown_from = False, "400"
+    now = datetime.now(timezone.utc)
+    for seconds in (200, 50):
+        tenant.add("s", when=now - timedelta(seconds=seconds))
+    assert settled(Position(None, iso(now - timedelta(minutes=5))))[0] == ids(tenant)
+
+
+def settled(start, settle=0.01):
+    """What a live run reads that waits for late events; and its reading."""
+    reading = Reading(TenantHook(waits=QUICK), start, 10_000, settle=settle)
+    return [event.log_id for event in reading.events()], reading
+
+
+def test_an_event_that_is_shown_after_one_of_a_larger_id_is_not_passed_over(tenant):
+    tenant.log_token_requests = False
+    now = datetime.now(timezone.utc)
+    old = tenant.add("s", when=now - timedelta(minutes=1))
+    late, early = tenant.add("s", when=now), tenant.add("s", when=now + timedelta(milliseconds=1))
+    tenant.shown_after[late] = 1e9
+    slept = []
+
+    def sleep(seconds):
+        slept.append(seconds)
+        tenant.shown_after[late] = 0.0
+
+    reading = Reading(TenantHook(waits=QUICK), Position(old, None), 1000, settle=30.0, sleep=sleep)
+    assert [event.log_id for event in reading.events()] == [late, early]
+    assert len(slept) == 1
+    assert 0 < slept[0] <= 30
+
+
+def test_waiting_for_late_events_costs_no_request_more(tenant):
+    tenant.log_token_requests = False
+    start = Position(tenant.add("s", when=datetime.now(timezone.utc) - timedelta(hours=1)), None)
+    for count in (0, 1, 99):
+        new = [tenant.add("s") for _ in range(count)]
+        hook = TenantHook(waits=QUICK)
+        reading = Reading(hook, start, 1000, settle=30.0, sleep=lambda _seconds: None)
+        assert [event.log_id for event in reading.events()] == new
+        assert hook.api_requests == (2 if new else 1)
+        start = reading.end
+
+
+def test_a_burst_is_read_in_one_run_though_all_of_it_came_in_just_now(tenant):
+    tenant.log_token_requests = False
+    start = Position(tenant.add("s", when=datetime.now(timezone.utc) - timedelta(hours=1)), None)
+    made = [tenant.add("s") for _ in range(450)]
+    got, reading = settled(start, settle=0.7)
+    assert (got, reading.stopped) == (made, None)
+
+
+def test_a_machine_whose_time_is_ahead_still_waits_for_late_events(tenant, monkeypatch):
+    tenant.log_token_requests = False
+    start = Position(tenant.add("s", when=datetime.now(timezone.utc) - timedelta(hours=1)), None)
+    made = [tenant.add("s")]
+
+    class Ahead(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime.now(tz) + timedelta(hours=1)
+
+    monkeypatch.setattr(tenant_module, "datetime", Ahead)
+    slept = []
+    reading = Reading(TenantHook(waits=QUICK), start, 1000, settle=30.0, sleep=slept.append)
+    assert [event.log_id for event in reading.events()] == made
+    assert slept
+
+
+def test_runs_that_follow_a_log_whose_events_are_shown_in_any_order_read_each_once(tenant):
+    """In real time; the model in test_reading_model.py tries more of it."""
+    tenant.log_token_requests = False
+    chance, began = random.Random(7), datetime.now(timezone.utc)
+    made = [tenant.add("s", when=began + timedelta(milliseconds=5 * number)) for number in range(150)]
+    tenant.shown_after.update((log_id, chance.random() * 0.2) for log_id in made)
+    place, got = Position(None, iso(began)), []
+
+    def all_read():
+        nonlocal place
+        more, reading = settled(place, settle=0.2)
+        place = reading.end
+        got.extend(more)
+        return len(got) >= len(made)
+
+    wait_for(all_read)
+    assert got == made
+
+
+@pytest.mark.parametrize("where", ["", "token "], ids=["log", "token"])
+@pytest.mark.parametrize("fault", ["hang", "drip", "drip body"])
+def test_an_answer_that_never_ends_is_given_up_and_the_next_one_is_read(tenant, where, fault):
+    tenant.add_many(5)
+    tenant.log_token_requests = False
+    hook = TenantHook(tries=1, waits=replace(QUICK, tenant_answer=0.3))
+    tenant.fault, tenant.faults_left = where + fault, 1
+    with pytest.raises(TenantUnavailableError, match=r"its answer was not whole after 0\.3 s") as caught:
+        list(hook.pages(ZERO))
+    assert caught.value.retry
+    hook = TenantHook(tries=1, waits=QUICK) if where else hook
+    assert [event.log_id for page in hook.pages(ZERO) for event in page] == ids(tenant)
+
+
+def test_the_next_link_is_followed_within_the_host(tenant):
+    tenant.add_many(350)
+    tenant.next_link = "opaque"
+    assert read(tenant)[0] == ids(tenant)
+    assert len(tenant.queries) == 5
+    assert tenant.queries[0]["from"] == "0"
+    assert not any(query["from"].isdigit() for query in list(tenant.queries)[1:])
+
+
+@pytest.mark.parametrize("path", ["/api/v2/logs", "/api/v2/users"])
+def test_a_next_link_to_another_place_is_not_followed_and_gets_no_token(tenant, capsys, path):
+    tenant.add_many(350)
+    with Tenant().running() as other:
+        at = other if path == "/api/v2/logs" else tenant
+        tenant.next_link = at.url + path
+        assert read(tenant)[0] == ids(tenant)
+        assert not other.requests
+    assert set(tenant.requests) == {"POST /oauth/token", "GET /api/v2/logs"}
+    assert capsys.readouterr().out.count("going on by log id") == 1
+
+
+def test_a_next_link_that_is_refused_is_left_for_the_log_id(tenant, monkeypatch):
+    tenant.add_many(350)
+    tenant.next_link, tenant.unknown_from = "opaque", "400"
+    monkeypatch.setattr(tenant, "_cursors", type("Forgotten", (dict,), {"get": lambda _self, _key, default: default})())
+    assert read(tenant)[0] == ids(tenant)
+
+
+def test_a_next_link_that_skips_events_is_not_followed(tenant, monkeypatch):
+    tenant.add_many(350)
+    last = ids(tenant)[-1]
+    monkeypatch.setattr(tenant, "_link", lambda _cursor, take: f'<{tenant.url}/api/v2/logs?from={last}&take={take}>; rel="next"')
+    assert read(tenant)[0] == ids(tenant)
+
+
+def test_an_expired_checkpoint_that_is_answered_by_no_events_is_found_out_within_hours(tenant):
+    start, left = expired(tenant, refused=False)
+    tenant.empty_when_expired = True
+    refreshed = start._replace(date=iso(datetime.now(timezone.utc) - timedelta(hours=7)))
+    got, reading, _ = read(tenant, refreshed)
+    assert (got, reading.gap) == (left, None)
+    assert tenant.requests[f"GET /api/v2/logs/{start.log_id}"] == 1
+
+
+def test_an_expired_checkpoint_that_is_answered_by_no_events_is_a_gap_where_it_is_old(tenant):
+    start, left = expired(tenant, refused=False)
+    tenant.empty_when_expired = True
+    reading = Reading(TenantHook(waits=QUICK), start, 1000, retention=timedelta(days=30))
+    assert [event.log_id for event in reading.events()] == left
+    assert reading.gap[0] == start.date
+
+
+def test_a_quiet_tenant_is_asked_for_the_checkpoints_event_every_six_hours_only(tenant):
+    log_id = tenant.add("s", when=datetime.now(timezone.utc) - timedelta(days=2))
+    place = Position(log_id, iso(datetime.now(timezone.utc) - timedelta(hours=7)), seen=True)
+    for _ in range(10):
+        _, reading, _ = read(tenant, place)
+        place = reading.end
+    assert tenant.requests[f"GET /api/v2/logs/{log_id}"] == 1
+    assert tenant.requests["GET /api/v2/logs"] == 10

@@ -10,6 +10,7 @@ import socket
 import ssl
 import subprocess
 import threading
+from dataclasses import replace
 
 import pytest
 from airflow.sdk import Connection
@@ -23,7 +24,7 @@ from auth0_webhooks.tenant import TenantHook
 from demo.receiver import Receiver
 from demo.tenant import CLIENT_ID, CLIENT_SECRET, Tenant
 from tests.conftest import set_connection
-from tests.support.factory import Keeper, delivery, events, one_batch
+from tests.support.factory import QUICK, Keeper, delivery, events, one_batch
 
 
 @pytest.fixture(scope="module")
@@ -182,6 +183,19 @@ def test_a_tenant_behind_mutual_tls_and_a_proxy_is_read_whatever_the_environment
         tenant.add_many(250)
         assert tenant_ids(monkeypatch, "hooks.example.invalid", **extra) == [log_id for log_id, _, _ in tenant.log()]
     assert set(proxy.asked) == {"hooks.example.invalid:443"}
+
+
+@pytest.mark.parametrize("fault", ["hang", "drip", "drip body"])
+def test_an_answer_over_tls_that_never_ends_is_given_up(pki, mutual_tls, monkeypatch, fault):
+    with Tenant(tls=mutual_tls).running() as tenant:
+        login = {"host": tenant.url, "login": CLIENT_ID, "password": CLIENT_SECRET}
+        set_connection(
+            monkeypatch, "auth0_default", **login, extra={"verify": str(pki / "ca.pem"), "cert": str(pki / "both.pem")}
+        )
+        hook = TenantHook(tries=1, waits=replace(QUICK, tenant_answer=0.5))
+        tenant.fault, tenant.faults_left = fault, 1
+        with pytest.raises(TenantUnavailableError, match=r"its answer was not whole after 0\.5 s"):
+            list(hook.pages(Position("0", None)))
 
 
 def test_a_tenant_that_demands_a_certificate_is_not_read_without(pki, mutual_tls, monkeypatch):

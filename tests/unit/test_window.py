@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import random
+import re
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
@@ -12,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auth0_webhooks.checkpoint import iso, time_order
-from auth0_webhooks.errors import SettingError, TenantAnswerError, WindowTooLargeError
+from auth0_webhooks.errors import SettingError, TenantAnswerError, WindowLimitedError, WindowTooLargeError
 from auth0_webhooks.events import LogEvent, Position
+from auth0_webhooks.rate_limit import RateLimit
 from auth0_webhooks.tenant import TenantHook
 from auth0_webhooks.window import Window, WindowReading, window_of
 from tests.support.factory import QUICK
@@ -226,7 +229,7 @@ def test_events_that_come_in_late_are_in_the_window_of_their_date(tenant, hook):
     assert sorted(got) == ids
 
 
-def test_a_window_waits_for_a_used_up_rate_limit_however_long(tenant, hook, monkeypatch):
+def test_a_window_waits_for_a_used_up_rate_limit(tenant, hook, monkeypatch):
     waits = []
     tenant.add_many(1500)
     tenant.rate_limit, tenant.burst, tenant._bucket = 100.0, 10, 0.0
@@ -236,8 +239,62 @@ def test_a_window_waits_for_a_used_up_rate_limit_however_long(tenant, hook, monk
         tenant._bucket = 10.0  # the time passes
         return 0.0
 
-    monkeypatch.setattr(hook, "_wait", wait)
-    reading = WindowReading(hook, Window(datetime.now(timezone.utc) - timedelta(hours=2), datetime.now(timezone.utc)))
+    monkeypatch.setattr(hook._patience, "_wait", wait)
+    reading = WindowReading(hook, last_hours(2))
     assert len(list(reading.events())) == 1500
     assert waits
     assert all(seconds >= 0 for seconds in waits)
+
+
+def last_hours(hours):
+    now = datetime.now(timezone.utc)
+    return Window(now - timedelta(hours=hours), now)
+
+
+def test_a_window_waits_no_longer_than_a_run_may_for_all_its_requests_together(tenant, hook, monkeypatch):
+    tenant.add_many(3000)
+    tenant.rate_limit, tenant.burst, tenant._bucket = 100.0, 5, 5.0
+    slept = []
+    monkeypatch.setattr("tenacity.nap.time.sleep", lambda seconds: (slept.append(seconds), setattr(tenant, "_bucket", 1.0)))
+    monkeypatch.setattr(hook._patience, "_wait", lambda _state: 100.0)
+    with pytest.raises(WindowLimitedError, match=r"waited 900 s.*than 900 s in all.*Start it again after 2") as e:
+        list(WindowReading(hook, last_hours(2)).events())
+    assert not e.value.retry
+    assert slept == [100.0] * 9
+
+
+def test_a_replay_says_before_its_first_event_how_long_it_will_take(tenant, hook, caplog):
+    caplog.set_level(logging.INFO)
+    tenant.add_many(10_000)
+    tenant.burst = tenant._bucket = 50
+    reading = WindowReading(hook, last_hours(2), foretell=True)
+    events = reading.events()
+    next(events)
+    about = re.search(r"holds about ([\d,]+) events: about ([\d,]+) requests to Auth0 and .* of reading .*\((.*)\)", caplog.text)
+    assert abs(int(about[1].replace(",", "")) - 10_000) < 1000
+    assert abs(int(about[2]) - 102) <= 10
+    assert about[3] == "50 of 50 requests of the tenant's rate limit are left now"
+    assert len(list(events)) == 9_999
+    assert hook.api_requests == 106
+
+
+def test_a_window_of_less_than_a_page_foretells_nothing_and_costs_no_more(tenant, hook, caplog):
+    caplog.set_level(logging.INFO)
+    tenant.add_many(99)
+    assert len(list(WindowReading(hook, last_hours(2), foretell=True).events())) == 99
+    assert hook.api_requests == 1
+    assert "holds about" not in caplog.text
+
+
+def test_a_long_replay_repeats_in_its_notes_how_long_it_was_to_take():
+    search, notes = Search(make_log(range(20_000))), []
+    search.rate_limit = RateLimit(10, 4, 0.0)
+    reading = WindowReading(search, Window(at(0), at(40_000)), foretell=True, notes=notes)
+    assert len(list(reading.events())) == 20_000
+    (note,) = notes
+    assert re.search(r"holds about 2\d,\d{3} events: about 2\d\d requests to Auth0 and 2 minutes of .*4 of 10 requests", note)
+
+
+@pytest.mark.parametrize(("most", "a_second"), [(None, None), (2, 2.0), (10, 100 / 60), (50, 16.0), (750, 16.0)])
+def test_the_pace_of_a_rate_limit_is_the_slowest_that_auth0_documents_for_its_size(most, a_second):
+    assert RateLimit(most).a_second == a_second

@@ -1,0 +1,47 @@
+"""A tenant's access token between runs, encrypted."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import time
+from typing import Protocol
+
+from cryptography.fernet import Fernet, InvalidToken
+
+
+class TokenStore(Protocol):
+    """Where a token is kept between runs; both calls may fail quietly, which costs one more token request."""
+
+    def load(self) -> str | None:
+        """The stored text, or None."""
+
+    def save(self, text: str) -> None:
+        """Store a text."""
+
+
+class KeptToken:
+    """A token in a store, encrypted whether or not Airflow has a Fernet key of its own.
+
+    The key comes from ``identity``, the connection's fields: a token that was given to another client, or before the secret
+    was rotated, cannot be read any more, so a new one is asked for.
+    """
+
+    def __init__(self, store: TokenStore, identity: list[str]) -> None:
+        self._store = store
+        self._cipher = Fernet(base64.urlsafe_b64encode(hashlib.sha256("\n".join(identity).encode()).digest()))
+
+    def load(self) -> str | None:
+        """The token; None where there is none that is still good."""
+        try:
+            token, good_until = json.loads(self._cipher.decrypt(self._store.load() or ""))
+        except (InvalidToken, ValueError):
+            return None
+        return str(token) if good_until > time.time() else None
+
+    def save(self, token: str, life: float) -> None:
+        """Keep a token that is good for ``life`` seconds."""
+        # Renewed early: a token must not run out between two pages of the same run.
+        good_until = time.time() + life - min(300.0, life / 10)
+        self._store.save(self._cipher.encrypt(json.dumps([token, good_until]).encode()).decode())
