@@ -152,7 +152,7 @@ class Redaction:
         states, action = self._step(place.states, key) if place.states else (place.states, None)
         whole = False
         if not action and self._preset:
-            holds_objects = _holds_objects(inside)
+            holds_objects = isinstance(inside, list) and _holds_objects(inside)
             if is_user_data(key, place.key, holds_objects=holds_objects):
                 action, whole = self._preset, holds_objects
         return _Place(states, action, key, place.depth + 1, whole)
@@ -189,6 +189,7 @@ class Redaction:
             elif not isinstance(value, _Number) or len(value) >= SHORT:
                 # In a profile or a form not every word is a user's alone.
                 found.note(str(value), place.action, placed=True, word=place.whole and len(value) <= WORD and value.isalpha())
+            return
         for key, inside, below in self._children(value, place):
             if self._preset and key and not key.isidentifier():
                 self._note_all(key, self._preset, found)
@@ -205,11 +206,12 @@ class Redaction:
     def _rebuilt(self, value: Any, place: _Place, search: ValueSearch) -> Any:
         if place.depth > DEEPEST or value is None:
             return MASK if place.depth > DEEPEST else None
+        if isinstance(value, str) and not place.action:
+            return search.in_text(value)
         if place.action and (isinstance(value, _Object) or not isinstance(value, list)):
             # An object as a whole: its keys can say as much as its values.
-            if place.action != "pseudonym":
-                return MASK
-            return self._replaced(value if isinstance(value, str) else _dump(value), place.action)
+            text = value if isinstance(value, str) else "" if place.action != "pseudonym" else _dump(value)
+            return self._replaced(text, place.action)
         if isinstance(value, _Object):
             made, taken = _Object(), Counter[str]()
             for key, inside, below in self._children(value, place):
@@ -224,9 +226,9 @@ class Redaction:
                         shown += f" {taken[shown]}" if taken[shown] > 1 else ""
                     made.append((shown, self._rebuilt(inside, below, search)))
             return made
-        if isinstance(value, list):
-            return [self._rebuilt(inside, below, search) for _, inside, below in self._children(value, place)]
-        return search.in_text(value) if isinstance(value, str) else value
+        if not isinstance(value, list):
+            return value
+        return [self._rebuilt(inside, below, search) for _, inside, below in self._children(value, place)]
 
     def _replaced(self, text: str, action: Action) -> str:
         if action != "pseudonym":
@@ -247,6 +249,9 @@ def _is_kept(place: _Place, key: str | None, inside: Any) -> bool:
     return place.depth == 0 and key in KEPT and not isinstance(inside, list)
 
 
+_encoded = json.JSONEncoder().encode
+
+
 def _dump(value: Any) -> str:
     pieces: list[str] = []
     _write(value, pieces.append)
@@ -261,11 +266,11 @@ def _write(value: Any, write: Callable[[str], None]) -> None:
             if number:
                 write(", ")
             if pairs:
-                write(f"{json.dumps(inside[0])}: ")
+                write(f"{_encoded(inside[0])}: ")
             _write(inside[1] if pairs else inside, write)
         write("}" if pairs else "]")
     else:
-        write(str(value) if isinstance(value, _Number) else json.dumps(value))
+        write(str(value) if isinstance(value, _Number) else _encoded(value))
 
 
 def redaction_mark(rules: Mapping[str, Action]) -> str:

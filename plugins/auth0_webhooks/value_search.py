@@ -99,6 +99,9 @@ class ValueSearch:
             # Of a phone number in several spellings the one at its own place counts.
             for value in sorted(self._actions, key=lambda value: value not in found.placed):
                 self._add(value)
+        # The shortest first: of most texts only those that are no longer need be looked for.
+        probes = ((len(form), form[:_PROBE], needle) for form, needle in self._needles.items())
+        self._by_length = sorted(probes, key=lambda probe: probe[0])
         self._many = len(self._needles) > FEW
         self._grams = self._index() if self._many else {}
 
@@ -180,14 +183,14 @@ class ValueSearch:
                         for offset, needle in index[part]:
                             yield at - offset, needle
             return
-        for form, needle in self._needles.items():
-            if len(form) > len(folded):
-                continue
-            probe = form[:_PROBE]
-            at = folded.find(probe)
-            while at >= 0:
-                yield at, needle
-                at = folded.find(probe, at + (len(form) if folded.startswith(form, at) else 1))
+        for size, probe, needle in self._by_length:
+            if size > len(folded):
+                return
+            if probe in folded:
+                at = folded.find(probe)
+                while at >= 0:
+                    yield at, needle
+                    at = folded.find(probe, at + (size if folded.startswith(needle.form, at) else 1))
 
     def _phones_in(self, text: str) -> Iterator[_Match]:
         """A phone number in other spellings: with other gaps, without its country's code."""
