@@ -220,7 +220,8 @@ def _needles(value: str, *, word: bool) -> tuple[list[_Needle], str | None]:
     read, short, digits = decode(value), len(value) < SHORT, phone_digits(value)
     made: dict[str, _Needle] = {}
     for form, text in ((fold(value), value), (read.folded, read.text)):
-        for spelled in (form, form.translate(LETTER_OF)):
+        # In capitals an ß is SS.
+        for spelled in (form, form.translate(LETTER_OF), form if short else fold(text.casefold())):
             exact = short or not form.strip()
             if not exact:
                 # Without the plus of a phone number: it would take the blank before one that has none. And without backslashes

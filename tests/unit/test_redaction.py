@@ -181,6 +181,12 @@ def test_a_value_is_found_however_it_is_encoded(spelled):
     assert re.fullmatch(r'x=[\\"%C0-9]*\*\*\*[\\"%C0-9]*&y', left["text"])
 
 
+@pytest.mark.parametrize("spelled", ["JÖRG WEISS", "JÖRG WEIẞ", "j%C3%B6rg+WEI%C3%9F", "J\\u00d6RG WEISS"])
+def test_a_value_is_found_in_capitals_though_one_letter_becomes_two(spelled):
+    left = json.loads(redact({"user_name": "mask"}, {"user_name": "Jörg Weiß", "type": "s", "text": f"for {spelled}!"}))
+    assert left["text"] == "for ***!"
+
+
 @pytest.mark.parametrize("value", ["\\" * 200, '\\"' * 200, "% " * 200, "%25" * 200, "é\\" * 200], ids=range(5))
 def test_no_value_makes_the_search_endless(value):
     redact(
@@ -429,7 +435,7 @@ ENCODINGS = {
     "HTML": html.escape,
     "HTML in numbers": lambda text: "".join(f"&#{ord(character)};" for character in text),
     "escape()": lambda text: "".join(f"%u{ord(c):04x}" if 255 < ord(c) < 65536 else quote(c) for c in text),
-    "upper case": lambda text: text.replace("ß", "ẞ").upper(),
+    "upper case": str.upper,
 }
 values = st.one_of(
     st.from_regex(r"[a-z][a-z0-9.'+_-]{2,8}[a-z0-9]@[a-z]{2,8}\.[a-z]{2,4}", fullmatch=True),
@@ -468,6 +474,7 @@ def test_no_value_of_a_user_survives_among_hostile_texts_in_any_encoding(value, 
     for text in (details["text"], details["more"][0]):
         assert spelled not in text
         assert fold(value) not in decode(text).folded
+        assert fold(value.casefold()) not in decode(text).folded
     if action == "pseudonym" and not (encodings or value.startswith(" ") or value.endswith(" ")):
         assert details["more"][0] == left["user_name"]
 
