@@ -252,7 +252,7 @@ def outcome(search):
         return repr(type(error))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(expressions, st.fixed_dictionaries({"a": anything, "b": anything, "texts": st.just(["word"] * 20)}))
 def test_every_expression_ends_within_its_budget_and_says_what_jmespath_says(expression, event):
     body = json.dumps(event)

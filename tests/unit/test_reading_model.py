@@ -95,7 +95,7 @@ class Log:
         self.sleep(self.chance.choice([0.05, 0.3, 2.0]))
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=80)
 @given(
     st.integers(0, 1_000_000),
     st.sampled_from(["position", "position", "400", "empty", "oldest", "newest"]),

@@ -30,7 +30,7 @@ def redacted(event, action="mask"):
 
 @pytest.mark.parametrize("make", EVENTS.values(), ids=EVENTS.keys())
 def test_an_event_twice_as_long_costs_at_most_twice_as_much(make):
-    once, twice = event_of(make(20_000)), event_of(make(40_000))
+    once, twice = event_of(make(10_000)), event_of(make(20_000))
     assert work(twice) <= 2.2 * work(once) + 20_000
     assert work(twice) <= PER_CHARACTER * len(twice.body) + 20_000
 
@@ -75,9 +75,9 @@ def steps(pattern, text):
 @pytest.mark.parametrize("pattern", SEARCHED_FOR, ids=lambda pattern: pattern.pattern[:30])
 def test_no_text_makes_a_pattern_slower_than_linear(pattern):
     for piece in PIECES:
-        once, twice = (steps(pattern, (piece * size)[:size] + "~") for size in (150, 300))
+        twice = steps(pattern, (piece * 300)[:300] + "~")
         # What repeats a limited number of times grows with a text that is shorter than that.
-        assert twice <= max(2.3 * once, 100 * 300), piece
+        assert twice <= 100 * 300 or twice <= 2.3 * steps(pattern, (piece * 150)[:150] + "~"), piece
 
 
 def test_the_counter_of_steps_tells_a_pattern_that_is_slower_and_finds_what_python_finds():
