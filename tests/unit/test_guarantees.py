@@ -101,7 +101,7 @@ def as_page() -> str:
     rows += [f"| {name} | 0 | {repeats} | {sees} |" for name, repeats, sees in LIVE.values()]
     rows.append(
         "| a task cleared or marked, alone or with others, or its XCom deleted, at any time | 0 | 0; a replay or backfill is "
-        "sent anew where its events have changed | a failed task that says what to clear; a live route's next run sends "
+        "sent again where its events have changed | a failed task that says what to clear; a live route's next run sends "
         "the rest |"
     )
     return "\n".join(

@@ -38,7 +38,7 @@ from tests.support.operations import CALLS, TASKS, Backend, Walk
 
 OPERATORS = {FETCH: FetchOperator, FILTER: FilterOperator, DELIVER: DeliverOperator}
 SEQUENCE = 100
-WAITS = Waits(post_retries=0.01, first_back_off=0.01, tenant_back_off=0.01)
+WAITS = Waits(post_retries=0.01, first_back_off=0.01, tenant_back_off=0.01, settle=0.0)
 
 
 class Stored:
