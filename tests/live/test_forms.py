@@ -24,7 +24,9 @@ def browser(airflow):
 def test_a_backfill_started_in_the_ui_delivers_its_intervals(route, browser):
     one = route("backfilled_in_the_ui").enabled()
     past = Past(one)
+    one.enable(on=False)  # until the runs are there: see Past.create
     browser.open_form(one.airflow, one.name, "Backfill")
+    browser.click("//*[@role='dialog']//label[contains(., 'Unpause')]")
     browser.enter_moment("From", past.start)
     browser.enter_moment("To", past.start + HOUR)
     browser.find("//*[@role='dialog']//*[contains(text(), '2 runs')]")
@@ -37,6 +39,8 @@ def test_a_backfill_started_in_the_ui_delivers_its_intervals(route, browser):
         browser.click("//button[normalize-space()='Run Backfill']")
         with contextlib.suppress(TimeoutError):
             one.airflow.wait_until(lambda: len(past.backfills()) == 2, "the backfill's runs are there", 10)
+    assert one.airflow.rows("select is_paused from dag where dag_id = ?", one.name) == [(1,)]
+    one.enable()
     past.wait_for_backfills(2)
     assert past.sent() == past.wanted(0, 1)
     assert one.receiver.repeats == 0
