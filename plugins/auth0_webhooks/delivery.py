@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from auth0_webhooks.checkpoint import MAX_ACKNOWLEDGED, Checkpoint
 from auth0_webhooks.errors import (
@@ -23,8 +23,8 @@ from auth0_webhooks.posting import Figures, Posting
 from auth0_webhooks.progress import Progress, State
 from auth0_webhooks.refusals import NotKept, RefusalKeeper
 from auth0_webhooks.rejections import DeadLetters, Rejections
-from auth0_webhooks.stalls import Idle, in_thread
-from auth0_webhooks.suspects import places, try_suspect
+from auth0_webhooks.stalls import Idle, in_thread, next_few, stalled
+from auth0_webhooks.suspects import LATER, places, try_suspect
 from auth0_webhooks.waits import WAITS, Waits
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 SAVE_SECONDS = 0.5
 """How often the checkpoint is saved at the latest; promised is a second."""
+Item = TypeVar("Item")
 
 
 class Delivery:
@@ -132,13 +133,7 @@ class Delivery:
     async def _watch_for_stall(self) -> None:
         while (left := self._idle.left(time.monotonic(), self._posting.not_before)) > 0:  # noqa: ASYNC110 - it moves meanwhile
             await asyncio.sleep(left)
-        self.stop(
-            DeliveryStalledError(
-                f"nothing was delivered, refused, set aside or saved for {self._waits.stalled / 60:.0f} minutes, so something "
-                f"hangs: the network to {self._posting.endpoint.name}, the place of the dead letters, or Airflow's API server. "
-                "What was acknowledged is saved; the next run goes on from there"
-            )
-        )
+        self.stop(stalled(self._waits.stalled, self._posting.endpoint.name))
 
     async def _work_through(self, batches: Callable[[], Iterable[Batch]]) -> None:
         async with self._posting.endpoint.session(self._calls) as session:
@@ -200,14 +195,27 @@ class Delivery:
     async def _deliver_batches(self, session: aiohttp.ClientSession, batches: Callable[[], Iterable[Batch]]) -> None:
         if self._stopped.is_set():
             return
-        for number, batch in enumerate(self._rejections.enough_to_probe(batches(), self.progress.is_done)):
+        left = enumerate(self._rejections.enough_to_probe(batches(), self.progress.is_done))
+        while following := await self._next(left):
+            number, batch = following[0]
             self.progress.open(number, batch, self._payload.groups(batch.events))
             await self._all([self._work(session) for _ in range(self._calls)])
             if not self._killed.is_set():  # then there is time for the checkpoint only
                 await self._all([self._rejections.end_batch(stopped=self._stopped.is_set())])
             if self._stopped.is_set():
                 return
-        self.progress.close(self._start, self._end)
+        if following is not None:
+            self.progress.close(self._start, self._end)
+
+    async def _next(self, batches: Iterator[Item]) -> list[Item] | None:
+        """The next batch, or none after the last; None where it cannot be read, or the run stops before that."""
+        found: list[list[Item]] = []
+
+        async def read() -> None:
+            found.append(await next_few(batches, 1, self._storing))
+
+        await self._all([read()])
+        return found[0] if found and not self._stopped.is_set() else None
 
     async def _all(self, jobs: Iterable[Coroutine[Any, Any, None]]) -> None:
         """Do them side by side. POSTs under way are awaited whatever happens: a late acknowledgement still counts."""
@@ -289,7 +297,8 @@ class Delivery:
         """Find out whether it is the event that the webhook does not take, or the webhook that takes none."""
         is_done = self.progress.is_done
         unfinished = places(self._rejections.enough_to_probe(batches(), is_done), is_done)
-        accepted, at_fault, answer = await try_suspect(session, self._posting, self._payload, unfinished, suspect)
+        first = await next_few(unfinished, 1 + LATER, self._storing)
+        accepted, at_fault, answer = await try_suspect(session, self._posting, self._payload, iter(first), suspect)
         if accepted:
             self.progress.settle_ahead(*accepted, State.DELIVERED_NOW)
             await self._rejections.accepted(self._posting.started)

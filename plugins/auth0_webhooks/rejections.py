@@ -29,7 +29,8 @@ class Rejections:
     :param name: what the endpoint is called in an error.
     :param store: where refused events are set aside; None stops the run at the first one.
     :param settled: called with the index of an event of the open batch once it is set aside.
-    :param storing: held while something is stored in Airflow, by whoever does: a task makes one such request at a time.
+    :param storing: held while something is stored in Airflow or read there, by whoever does: a task makes one such request at
+        a time.
     """
 
     def __init__(

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import itertools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
+
+from auth0_webhooks.errors import DeliveryStalledError
 
 Result = TypeVar("Result")
 
@@ -31,6 +34,15 @@ class Idle:
         :param not_before: the end of the pause that the webhook asked for.
         """
         return max(self._since, not_before) + self._most - now
+
+
+def stalled(seconds: float, name: str) -> DeliveryStalledError:
+    """Of a delivery to the endpoint ``name`` that settled nothing for so long."""
+    return DeliveryStalledError(
+        f"nothing was delivered, refused, set aside or saved for {seconds / 60:.0f} minutes, so something hangs: the network to "
+        f"{name}, the place of the dead letters, or Airflow's API server. What was acknowledged is saved; the next run goes on "
+        "from there"
+    )
 
 
 async def in_thread(function: Callable[..., Result], *args: Any) -> Result:
@@ -58,3 +70,12 @@ async def in_thread(function: Callable[..., Result], *args: Any) -> Result:
 
     threading.Thread(target=contextvars.copy_context().run, args=(work,), daemon=True).start()
     return await future
+
+
+async def next_few(source: Iterator[Result], most: int, storing: asyncio.Lock) -> list[Result]:
+    """What comes next out of a run's batches, which are read from Airflow as they are asked for.
+
+    :param storing: held meanwhile: a task makes one request to Airflow at a time.
+    """
+    async with storing:
+        return await in_thread(lambda: list(itertools.islice(source, most)))

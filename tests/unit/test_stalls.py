@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
@@ -10,7 +11,7 @@ from auth0_webhooks.checkpoint import Checkpoint
 from auth0_webhooks.errors import DeliveryStalledError
 from auth0_webhooks.stalls import Idle
 from auth0_webhooks.waits import Waits
-from tests.support.factory import START, Keeper, delivery, events, log_id, one_batch
+from tests.support.factory import START, Keeper, delivery, events, log_id, one_batch, wait_for
 
 STALLED = Waits(answer=60.0, kill_grace=0.1, last_save=20.0, stalled=1.0)
 
@@ -66,6 +67,55 @@ def test_a_save_that_hangs_ends_the_delivery(receiver):
             delivery(receiver.url, keeper, made, waits=waits).run(lambda: [one_batch(made)])
     finally:
         release.set()
+
+
+def test_a_batch_that_cannot_be_read_because_airflow_hangs_ends_the_delivery_and_keeps_what_was_acknowledged(receiver):
+    made, keeper, release = events(40), Keeper(), threading.Event()
+
+    def batches():
+        yield one_batch(made[:20])
+        release.wait(120)
+        yield one_batch(made[20:])
+
+    try:
+        with pytest.raises(DeliveryStalledError):
+            delivery(receiver.url, keeper, made, waits=STALLED).run(batches)
+    finally:
+        release.set()
+    assert keeper.stored == Checkpoint(made[19].position)
+
+
+def test_no_batch_is_read_while_a_checkpoint_is_saved(receiver):
+    made, keeper, saving = events(240), Keeper(), threading.Event()
+    at_once = []
+
+    def save(_checkpoint):
+        saving.set()
+        # By then the next batch is all that is left to do, but for this save.
+        wait_for(lambda: len(receiver.accepted) % 60 == 0)
+        time.sleep(0.1)
+        saving.clear()
+
+    def batches():
+        for at in range(0, 240, 60):
+            at_once.append(saving.is_set())
+            yield one_batch(made[at : at + 60])
+
+    keeper.before_save = save
+    delivery(receiver.url, keeper, made).run(batches)
+    assert at_once == [False] * 4
+
+
+def test_a_batch_that_cannot_be_read_moves_the_place_no_further(receiver):
+    made, keeper = events(40), Keeper()
+
+    def batches():
+        yield one_batch(made[:20])
+        raise LookupError("the batch is no longer there")
+
+    with pytest.raises(LookupError):
+        delivery(receiver.url, keeper, made).run(batches)
+    assert keeper.stored == Checkpoint(made[19].position)
 
 
 def test_a_fault_of_our_own_opens_no_other_batch_and_what_is_under_way_is_counted(receiver):
