@@ -22,6 +22,7 @@ from airflow.sdk.execution_time.comms import ErrorResponse
 
 from auth0_webhooks import batch, connections, health, variables
 from auth0_webhooks.alarm import note_failure, note_success
+from auth0_webhooks.checkpoint import iso
 from auth0_webhooks.deliver_operator import DeliverOperator
 from auth0_webhooks.errors import BatchesMixedError, WebhookRouteError
 from auth0_webhooks.fetch_operator import FetchOperator
@@ -270,6 +271,41 @@ def test_fetch_run_again_alone_before_deliver_tries_again_loses_nothing_and_says
     assert health_of_route["problem"] == f"failed: {walk.raised}"
     walk.end()
     assert late in walk.live
+
+
+@pytest.mark.parametrize("refused", [5, 20], ids=["some refused in a row", "a webhook that refuses everything"])
+def test_a_mixture_says_nothing_of_the_webhook_so_what_was_counted_of_it_stays(walk, refused):
+    run = walk.start(None)
+    for _ in range(9):
+        walk.tenant.add("s")
+    stuck = {"log_id": walk.first, "type": "s", "since": iso(datetime.now(timezone.utc)), "runs": 3, "told": False}
+    counted = {"refused": [str(number) for number in range(refused)], "stuck": stuck}
+    known = {"problem": "failed: 503", "run_id": "x", "since": stuck["since"], "told": stuck["since"], **counted}
+    walk.backend.variables.values["r_health"] = json.dumps(known)
+    do(walk, run, FETCH, FILTER)
+    walk.backend.clear(run, [FETCH])
+    do(walk, run, FETCH, DELIVER)
+    assert isinstance(walk.raised, BatchesMixedError)
+    assert walk.receiver.posts == []
+    stored = json.loads(walk.backend.variables.values["r_health"])
+    assert {name: stored[name] for name in counted} == counted
+    assert stored["problem"] == f"failed: {walk.raised}"
+    walk.end()
+
+
+def test_a_probe_reads_a_part_of_the_log_and_puts_its_batches_together(walk):
+    made = [walk.first, *(walk.tenant.add("s") for _ in range(28))]
+    known = {"problem": "failed: 400", "run_id": "x", "since": "", "told": "", "refused": made[:20]}
+    known |= dict.fromkeys(["since", "told"], iso(datetime.now(timezone.utc)))
+    walk.backend.variables.values["r_health"] = json.dumps(known)
+    run = walk.start(None)
+    walk.settle(run)
+    fetched = walk.backend.xcoms(run)[FETCH, "return_value"]
+    assert (fetched["read"], fetched["batches"], fetched["end"][0]) == (20, 5, made[19])
+    assert fetched["batches_end"] == fetched["end"]
+    assert walk.backend.state(run, DELIVER) == "success"
+    assert sorted(walk.receiver.accepted) == made[:20]
+    walk.end()
 
 
 def test_a_deliver_that_failed_so_is_put_right_by_clearing_what_its_error_says(walk):
