@@ -36,7 +36,7 @@ env:  ## Write .env for docker compose, with fresh keys (never over an existing 
 	@$(PYTHON) stack/write_env.py
 
 docs: $(READY)  ## Write docs/log-types.md from the table
-	@PYTHONPATH=plugins $(BIN)/python -m auth0_webhooks.log_types > docs/log-types.md
+	@PYTHONPATH=plugins $(BIN)/python -m auth0_webhooks.filtering.log_types > docs/log-types.md
 
 guarantees: $(READY)  ## Run the fault matrix and write docs/guarantees.md from what it finds
 	@WRITE_DOCS=1 $(BIN)/python -m pytest -q tests/unit/test_guarantees.py

@@ -15,12 +15,12 @@ from typing import Any
 import aiohttp
 import requests
 
-from auth0_webhooks.batch import Batch, batches
-from auth0_webhooks.checkpoint import Checkpoint
-from auth0_webhooks.delivery import Delivery
-from auth0_webhooks.endpoint import Endpoint
-from auth0_webhooks.events import LogEvent, Position
-from auth0_webhooks.payload import Payload
+from auth0_webhooks.delivery.delivery import Delivery
+from auth0_webhooks.model.batch import Batch, batches
+from auth0_webhooks.model.checkpoint import Checkpoint
+from auth0_webhooks.model.events import LogEvent, Position
+from auth0_webhooks.payload.payload import Payload
+from auth0_webhooks.webhook.endpoint import Endpoint
 from bench.results import Figure, Part, at_least, draw
 from bench.sink import Sink, sink
 from demo.tenant import make_event

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from auth0_webhooks.events import LogEvent, Position
-from auth0_webhooks.redaction import Redaction
+from auth0_webhooks.model.events import LogEvent, Position
+from auth0_webhooks.privacy.redaction import Redaction
 from bench.results import Figure, Part, at_most
 from demo.tenant import USUAL_TYPES, make_event
 

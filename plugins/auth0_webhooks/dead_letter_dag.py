@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import DAG, BaseOperator, Param
 
 from auth0_webhooks.errors import EndpointUnavailableError, SettingError, WebhookRouteError
-from auth0_webhooks.redaction import redaction_mark
-from auth0_webhooks.route import DEAD_LETTER_DAG_ID, Route
+from auth0_webhooks.privacy.redaction import redaction_mark
+from auth0_webhooks.settings.route import DEAD_LETTER_DAG_ID, Route
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from airflow.sdk import Context
 
-    from auth0_webhooks.dead_letters import DeadLetter, DeadLetterStore
-    from auth0_webhooks.endpoint import Endpoint
-    from auth0_webhooks.events import LogEvent
-    from auth0_webhooks.payload import Payload
-    from auth0_webhooks.redaction import Redaction
+    from auth0_webhooks.model.events import LogEvent
+    from auth0_webhooks.payload.payload import Payload
+    from auth0_webhooks.privacy.redaction import Redaction
+    from auth0_webhooks.state.dead_letters import DeadLetter, DeadLetterStore
+    from auth0_webhooks.webhook.endpoint import Endpoint
 
 log = logging.getLogger(__name__)
 
@@ -78,8 +78,8 @@ class DeadLetterOperator(BaseOperator):
 
     @staticmethod
     def _work(route: Route, outcome: Outcome, *, send: bool) -> None:
-        from auth0_webhooks.dead_letters import DeadLetterStore
-        from auth0_webhooks.sending import endpoint_of, payload_of, redaction_of
+        from auth0_webhooks.hooks.webhook import endpoint_of, payload_of, redaction_of
+        from auth0_webhooks.state.dead_letters import DeadLetterStore
 
         store = DeadLetterStore(route)
         if send:
@@ -109,7 +109,7 @@ async def _send(
     *,
     calls: int,
 ) -> None:
-    from auth0_webhooks import outcomes
+    from auth0_webhooks.webhook import answers as outcomes
 
     async with endpoint.session(calls) as session:
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from auth0_webhooks.outcomes import Answer
+    from auth0_webhooks.webhook.answers import Answer
 
 
 class WebhookRouteError(Exception):

@@ -22,7 +22,7 @@ def get_provider_info() -> dict[str, Any]:
         "connection-types": [
             {
                 "connection-type": "auth0",
-                "hook-class-name": "auth0_webhooks.connection_types.TenantConnectionHook",
+                "hook-class-name": "auth0_webhooks.hooks.connection_types.TenantConnectionHook",
                 "hook-name": "Auth0 tenant",
                 "ui-field-behaviour": {
                     "hidden-fields": ["schema", "port"],
@@ -39,7 +39,7 @@ def get_provider_info() -> dict[str, Any]:
             },
             {
                 "connection-type": "webhook",
-                "hook-class-name": "auth0_webhooks.connection_types.WebhookHook",
+                "hook-class-name": "auth0_webhooks.hooks.connection_types.WebhookHook",
                 "hook-name": "Webhook",
                 "ui-field-behaviour": {
                     "hidden-fields": ["schema", "port"],

@@ -7,15 +7,15 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from auth0_webhooks.checkpoint import iso, parse_time
 from auth0_webhooks.errors import LedgerError
-from auth0_webhooks.log_types import LEVELS, levels
+from auth0_webhooks.filtering.log_types import LEVELS, levels
+from auth0_webhooks.model.checkpoint import iso, parse_time
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from auth0_webhooks.posting import Figures
-    from auth0_webhooks.route_operator import RunSettings
+    from auth0_webhooks.operators.base import RunSettings
+    from auth0_webhooks.webhook.posting import Figures
 
 log = logging.getLogger(__name__)
 

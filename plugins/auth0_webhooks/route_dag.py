@@ -9,18 +9,18 @@ from typing import Any
 from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, AssetWatcher, CronDataIntervalTimetable, Param
 from airflow.sdk.definitions.param import ParamsDict
 
-from auth0_webhooks.alarm import note_failure, note_success
-from auth0_webhooks.assets import delivered_alias, drain_alias, new_events_asset
-from auth0_webhooks.deliver_operator import DeliverOperator
-from auth0_webhooks.fetch_operator import FetchOperator
-from auth0_webhooks.filter_operator import FilterOperator
-from auth0_webhooks.handover import DELIVER, FETCH, FILTER, remove_batches
-from auth0_webhooks.log_types import LEVELS, log_types
-from auth0_webhooks.route import MAX_CONCURRENT_CALLS, Route
-from auth0_webhooks.route_operator import LONGEST_RETRY_DELAY, AnswerRetryPolicy
+from auth0_webhooks.filtering.log_types import LEVELS, log_types
+from auth0_webhooks.operators.alarm import note_failure, note_success
+from auth0_webhooks.operators.assets import delivered_alias, drain_alias, new_events_asset
+from auth0_webhooks.operators.base import LONGEST_RETRY_DELAY, AnswerRetryPolicy
+from auth0_webhooks.operators.deliver import DeliverOperator
+from auth0_webhooks.operators.fetch import FetchOperator
+from auth0_webhooks.operators.filter import FilterOperator
+from auth0_webhooks.reading.window import MAX_WINDOW_EVENTS
+from auth0_webhooks.settings.route import MAX_CONCURRENT_CALLS, Route
+from auth0_webhooks.state.xcom_batches import DELIVER, FETCH, FILTER, remove_batches
+from auth0_webhooks.triggers.log_watch import LogWatch
 from auth0_webhooks.waits import WAITS, Waits
-from auth0_webhooks.watch import LogWatch
-from auth0_webhooks.window import MAX_WINDOW_EVENTS
 
 RETRIES = 3
 

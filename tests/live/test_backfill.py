@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from auth0_webhooks.checkpoint import iso, parse_checkpoint
+from auth0_webhooks.model.checkpoint import iso, parse_checkpoint
 from tests.live.past import HOUR, Past
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import yaml
 
-from auth0_webhooks.checkpoint import parse_checkpoint
+from auth0_webhooks.model.checkpoint import parse_checkpoint
 from demo.tenant import CLIENT_SECRET
 
 

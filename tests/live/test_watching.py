@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from auth0_webhooks.watch import REMIND_SECONDS
+from auth0_webhooks.triggers.log_watch import REMIND_SECONDS
 from tests.live.stack import routes_of
 
 

@@ -10,7 +10,7 @@ from base64 import b64encode
 import pytest
 from standardwebhooks.webhooks import Webhook
 
-from auth0_webhooks.endpoint import Endpoint, base_url
+from auth0_webhooks.webhook.endpoint import Endpoint, base_url
 from demo.tenant import CLIENT_ID, CLIENT_SECRET
 from tests.support.api_server import SETTINGS, ApiServer
 
@@ -122,7 +122,7 @@ def test_a_webhook_with_a_broken_secret_is_not_called(admin, receiver):
 
 @pytest.mark.parametrize("conn_type", ["http", "auth0", "webhook", "generic"])
 def test_a_connections_type_makes_no_difference_to_a_route(conn_type, monkeypatch):
-    from auth0_webhooks.connections import get_connection
+    from auth0_webhooks.connections.lookup import get_connection
 
     made = {"conn_type": conn_type, "host": "https://hooks.example.com/auth0", "login": "ada", "password": "x",
             "extra": {"signing_secrets": [SIGNING_SECRET], "X-Team": "blue"}}  # fmt: skip

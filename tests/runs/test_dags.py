@@ -17,9 +17,9 @@ from airflow.sdk import AssetOrTimeSchedule, CronDataIntervalTimetable
 from airflow.sdk.exceptions import ParamValidationError
 from airflow.serialization.serialized_objects import DagSerialization
 
-from auth0_webhooks.route import Route
+from auth0_webhooks.operators.base import PARAMS
 from auth0_webhooks.route_dag import build_dag
-from auth0_webhooks.route_operator import PARAMS
+from auth0_webhooks.settings.route import Route
 from tests.conftest import PROJECT
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from auth0_webhooks import redaction
+from auth0_webhooks.privacy import redaction
 from tests.conftest import set_connection
 from tests.support.runner import wanted
 

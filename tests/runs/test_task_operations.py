@@ -9,10 +9,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from auth0_webhooks import batch
-from auth0_webhooks.deliver_operator import DeliverOperator
-from auth0_webhooks.fetch_operator import FetchOperator
-from auth0_webhooks.filter_operator import FilterOperator
+from auth0_webhooks.model import batch
+from auth0_webhooks.operators.deliver import DeliverOperator
+from auth0_webhooks.operators.fetch import FetchOperator
+from auth0_webhooks.operators.filter import FilterOperator
 from tests.support.operations import CALLS, TASKS, Backend, Walk
 from tests.support.runner import unpacked
 

@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from auth0_webhooks import window as window_module
+from auth0_webhooks.reading import window as window_module
 from tests.support.runner import hours_ago, in_window, spread, unpacked, wanted
 
 pytestmark = [pytest.mark.airflow, pytest.mark.usefixtures("airflow_home", "connections")]

@@ -7,14 +7,14 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from auth0_webhooks.batch import Batch
-from auth0_webhooks.checkpoint import Checkpoint
-from auth0_webhooks.delivery import Delivery
-from auth0_webhooks.endpoint import Endpoint
-from auth0_webhooks.events import LogEvent, Position
-from auth0_webhooks.keeper import ON_LIVE_HOLD, CheckpointMovedError
-from auth0_webhooks.payload import Payload
+from auth0_webhooks.delivery.checkpoint_keeper import ON_LIVE_HOLD, CheckpointMovedError
+from auth0_webhooks.delivery.delivery import Delivery
+from auth0_webhooks.model.batch import Batch
+from auth0_webhooks.model.checkpoint import Checkpoint
+from auth0_webhooks.model.events import LogEvent, Position
+from auth0_webhooks.payload.payload import Payload
 from auth0_webhooks.waits import Waits
+from auth0_webhooks.webhook.endpoint import Endpoint
 
 START = Position(None, "2026-01-01T00:00:00.000Z")
 QUICK = Waits(post_retries=30.0, first_back_off=0.02, tenant_back_off=0.01, settle=0.0)

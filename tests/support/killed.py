@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from auth0_webhooks.checkpoint import Checkpoint, parse_checkpoint
-from auth0_webhooks.payload import Payload
+from auth0_webhooks.model.checkpoint import Checkpoint, parse_checkpoint
+from auth0_webhooks.payload.payload import Payload
 from tests.support.factory import Keeper, delivery, events, one_batch
 
 

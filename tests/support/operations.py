@@ -10,10 +10,10 @@ from collections import Counter
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from auth0_webhooks.checkpoint import iso, parse_checkpoint
 from auth0_webhooks.errors import BatchesMixedError, BatchMissingError
-from auth0_webhooks.handover import DELIVER, FETCH, FILTER
+from auth0_webhooks.model.checkpoint import iso, parse_checkpoint
 from auth0_webhooks.report import Report
+from auth0_webhooks.state.xcom_batches import DELIVER, FETCH, FILTER
 
 TASKS = (FETCH, FILTER, DELIVER)
 CALLS = 2

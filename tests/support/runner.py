@@ -9,7 +9,7 @@ import yaml
 from airflow.dag_processing.dagbag import DagBag
 from sqlalchemy import text
 
-from auth0_webhooks.checkpoint import iso, parse_checkpoint
+from auth0_webhooks.model.checkpoint import iso, parse_checkpoint
 
 
 class Runner:

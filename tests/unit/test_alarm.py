@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from auth0_webhooks.alarm import _failure, _problem
 from auth0_webhooks.errors import EndpointHeldError, EndpointWrongError
-from auth0_webhooks.route import Route
+from auth0_webhooks.operators.alarm import _failure, _problem
+from auth0_webhooks.settings.route import Route
 
 
 @pytest.mark.parametrize(

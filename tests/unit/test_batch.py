@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auth0_webhooks import batch as batch_module
-from auth0_webhooks.batch import Batch, Label, batches, label_of, pack, unpack
 from auth0_webhooks.errors import BatchesMixedError, BatchMissingError
-from auth0_webhooks.events import LogEvent, Position
+from auth0_webhooks.model import batch as batch_module
+from auth0_webhooks.model.batch import Batch, Label, batches, label_of, pack, unpack
+from auth0_webhooks.model.events import LogEvent, Position
 from tests.support.factory import START, events
 
 anything = st.text(alphabet=st.characters(codec=None))

@@ -5,15 +5,15 @@ import threading
 
 import pytest
 
-from auth0_webhooks.batch import Batch
-from auth0_webhooks.checkpoint import Checkpoint
-from auth0_webhooks.dead_letters import DeadLetterStore
+from auth0_webhooks.delivery.progress import State
+from auth0_webhooks.delivery.refusals import MOST_REFUSED
 from auth0_webhooks.errors import DeadLetterStoreError, EndpointWrongError, SettingError
-from auth0_webhooks.outcomes import Answer
-from auth0_webhooks.payload import Payload
-from auth0_webhooks.progress import State
-from auth0_webhooks.refusals import MOST_REFUSED
-from auth0_webhooks.route import Route
+from auth0_webhooks.model.batch import Batch
+from auth0_webhooks.model.checkpoint import Checkpoint
+from auth0_webhooks.payload.payload import Payload
+from auth0_webhooks.settings.route import Route
+from auth0_webhooks.state.dead_letters import DeadLetterStore
+from auth0_webhooks.webhook.answers import Answer
 from tests.support.factory import START, Keeper, delivery, events, log_id, one_batch, wait_for
 
 REFUSAL = Answer(422, "Unprocessable Entity", None, "no such user")

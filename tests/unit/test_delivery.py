@@ -8,8 +8,7 @@ import time
 
 import pytest
 
-from auth0_webhooks.batch import Batch
-from auth0_webhooks.checkpoint import Checkpoint
+from auth0_webhooks.delivery.progress import State
 from auth0_webhooks.errors import (
     AirflowUnavailableError,
     DeliveryStoppedError,
@@ -18,8 +17,9 @@ from auth0_webhooks.errors import (
     EndpointWrongError,
     EventRefusedError,
 )
-from auth0_webhooks.events import Position
-from auth0_webhooks.progress import State
+from auth0_webhooks.model.batch import Batch
+from auth0_webhooks.model.checkpoint import Checkpoint
+from auth0_webhooks.model.events import Position
 from auth0_webhooks.waits import Waits
 from tests.support.factory import START, Keeper, delivery, events, log_id, one_batch, wait_for
 

@@ -10,14 +10,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from auth0_webhooks.checkpoint import MAX_ACKNOWLEDGED, Checkpoint, before
-from auth0_webhooks.delivery import Delivery
+from auth0_webhooks.delivery.delivery import Delivery
+from auth0_webhooks.delivery.refusals import MOST_REFUSED
 from auth0_webhooks.errors import AirflowUnavailableError, WebhookRouteError
-from auth0_webhooks.events import LogEvent
-from auth0_webhooks.outcomes import Answer
-from auth0_webhooks.payload import MOST_EVENTS, Payload
-from auth0_webhooks.refusals import MOST_REFUSED
+from auth0_webhooks.model.checkpoint import MAX_ACKNOWLEDGED, Checkpoint, before
+from auth0_webhooks.model.events import LogEvent
+from auth0_webhooks.payload.payload import MOST_EVENTS, Payload
 from auth0_webhooks.waits import Waits
+from auth0_webhooks.webhook.answers import Answer
 from tests.support.factory import START, Keeper, events, one_batch
 
 ANSWERS = [None, 200, 204, 302, 400, 401, 408, 410, 413, 422, 429, 500, 503]

@@ -8,10 +8,10 @@ import subprocess
 import pytest
 from airflow.sdk import Connection
 
-from auth0_webhooks.endpoint import Endpoint, base_url
 from auth0_webhooks.errors import SettingError
-from auth0_webhooks.outcomes import Answer, Outcome, outcome_of, parse_retry_after
-from auth0_webhooks.payload import Payload
+from auth0_webhooks.payload.payload import Payload
+from auth0_webhooks.webhook.answers import Answer, Outcome, outcome_of, parse_retry_after
+from auth0_webhooks.webhook.endpoint import Endpoint, base_url
 from demo.receiver import Receiver
 from tests.support.factory import events
 from tests.support.raw_server import answering

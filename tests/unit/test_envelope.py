@@ -9,8 +9,8 @@ import pytest
 from cloudevents.core.bindings.http import HTTPMessage, from_http_event
 from cloudevents.core.formats.json import JSONFormat
 
-from auth0_webhooks.envelope import Envelope
-from auth0_webhooks.payload import Payload
+from auth0_webhooks.payload.envelope import Envelope
+from auth0_webhooks.payload.payload import Payload
 from tests.support.factory import Keeper, delivery, events, log_id, one_batch
 
 ODD = '{"n": 1e999, "big": 12345678901234567890123, "twice": 1, "twice": 2,\n "s": "\\ud800 \\u0000 😀"}'

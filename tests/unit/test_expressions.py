@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auth0_webhooks.expression_budget import BUDGET, CHARACTERS, PER_NODE, BudgetedInterpreter, BudgetExceededError
-from auth0_webhooks.expressions import Where, _compiled
-from auth0_webhooks.filters import Selection, Tally, select
+from auth0_webhooks.filtering.budget import BUDGET, CHARACTERS, PER_NODE, BudgetedInterpreter, BudgetExceededError
+from auth0_webhooks.filtering.selection import Selection, Tally, select
+from auth0_webhooks.filtering.where import Where, _compiled
 from tests.support.factory import events, one_batch
 
 EVENT = {

@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from auth0_webhooks.checkpoint import Checkpoint
-from auth0_webhooks.dead_letters import DeadLetterStore
 from auth0_webhooks.errors import WebhookRouteError
-from auth0_webhooks.payload import Payload
-from auth0_webhooks.route import Route
+from auth0_webhooks.model.checkpoint import Checkpoint
+from auth0_webhooks.payload.payload import Payload
+from auth0_webhooks.settings.route import Route
+from auth0_webhooks.state.dead_letters import DeadLetterStore
 from auth0_webhooks.waits import Waits
 from demo.receiver import Receiver
 from tests.support.factory import Keeper, delivery, events, one_batch

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auth0_webhooks.expressions import Where
-from auth0_webhooks.filters import Selection, Tally, select
-from auth0_webhooks.log_types import levels
+from auth0_webhooks.filtering.log_types import levels
+from auth0_webhooks.filtering.selection import Selection, Tally, select
+from auth0_webhooks.filtering.where import Where
 from tests.support.factory import events, one_batch
 
 kinds = st.sampled_from([*levels(), "brand_new", ""])

@@ -6,9 +6,9 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from auth0_webhooks import health as health_module
 from auth0_webhooks.errors import AirflowUnavailableError
-from auth0_webhooks.health import Health
+from auth0_webhooks.state import health as health_module
+from auth0_webhooks.state.health import Health
 
 NOW = datetime(2026, 11, 22, 10, tzinfo=timezone.utc)
 

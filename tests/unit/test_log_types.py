@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from auth0_webhooks.log_types import as_markdown, levels, log_types, parse_level, unknown_type_warning
+from auth0_webhooks.filtering.log_types import as_markdown, levels, log_types, parse_level, unknown_type_warning
 from tests.conftest import PROJECT
 
 WEBTASK = {

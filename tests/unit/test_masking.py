@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 
-from auth0_webhooks.masking import masked
+from auth0_webhooks.privacy.masking import masked
 
 EVENT = {
     "date": "2026-11-22T10:00:00.000Z",

@@ -7,18 +7,18 @@ import json
 
 import pytest
 
-from auth0_webhooks.batch import Batch, pack, unpack
 from auth0_webhooks.dead_letter_dag import Outcome, _send
-from auth0_webhooks.dead_letters import DeadLetterStore
-from auth0_webhooks.deep_json import MANY_LEVELS, is_deep
 from auth0_webhooks.errors import EndpointUnavailableError, EventRefusedError
-from auth0_webhooks.events import parse_page
-from auth0_webhooks.expressions import Where
-from auth0_webhooks.filters import Selection, Tally, select
-from auth0_webhooks.masking import masked
-from auth0_webhooks.payload import Payload
-from auth0_webhooks.redaction import Redaction
-from auth0_webhooks.route import Route
+from auth0_webhooks.filtering.selection import Selection, Tally, select
+from auth0_webhooks.filtering.where import Where
+from auth0_webhooks.model.batch import Batch, pack, unpack
+from auth0_webhooks.model.deep_json import MANY_LEVELS, is_deep
+from auth0_webhooks.model.events import parse_page
+from auth0_webhooks.payload.payload import Payload
+from auth0_webhooks.privacy.masking import masked
+from auth0_webhooks.privacy.redaction import Redaction
+from auth0_webhooks.settings.route import Route
+from auth0_webhooks.state.dead_letters import DeadLetterStore
 from auth0_webhooks.waits import Waits
 from tests.support.factory import START, Keeper, delivery, endpoint, log_id
 

@@ -13,8 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks.webhooks import Webhook
 
-from auth0_webhooks.checkpoint import MAX_ACKNOWLEDGED, Checkpoint, parse_checkpoint
-from auth0_webhooks.dead_letters import DeadLetterStore
+from auth0_webhooks.delivery.progress import State
 from auth0_webhooks.errors import (
     AirflowUnavailableError,
     EndpointHeldError,
@@ -22,11 +21,12 @@ from auth0_webhooks.errors import (
     EndpointWrongError,
     EventRefusedError,
 )
-from auth0_webhooks.payload import MOST_EVENTS, Payload
-from auth0_webhooks.progress import State
-from auth0_webhooks.route import Route
-from auth0_webhooks.signing import Signer
+from auth0_webhooks.model.checkpoint import MAX_ACKNOWLEDGED, Checkpoint, parse_checkpoint
+from auth0_webhooks.payload.payload import MOST_EVENTS, Payload
+from auth0_webhooks.settings.route import Route
+from auth0_webhooks.state.dead_letters import DeadLetterStore
 from auth0_webhooks.waits import Waits
+from auth0_webhooks.webhook.signing import Signer
 from tests.conftest import PROJECT
 from tests.support.factory import START, Keeper, delivery, endpoint, events, log_id, one_batch, wait_for
 

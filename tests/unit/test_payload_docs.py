@@ -10,14 +10,14 @@ from urllib.request import urlopen
 
 import pytest
 
-from auth0_webhooks.endpoint import _PROVIDER_KEYS
-from auth0_webhooks.envelope import Envelope
-from auth0_webhooks.events import LogEvent, Position
-from auth0_webhooks.expressions import Where
-from auth0_webhooks.payload import Payload
-from auth0_webhooks.redaction import Redaction
-from auth0_webhooks.route import load_routes
-from auth0_webhooks.signing import Signer
+from auth0_webhooks.filtering.where import Where
+from auth0_webhooks.model.events import LogEvent, Position
+from auth0_webhooks.payload.envelope import Envelope
+from auth0_webhooks.payload.payload import Payload
+from auth0_webhooks.privacy.redaction import Redaction
+from auth0_webhooks.settings.route import load_routes
+from auth0_webhooks.webhook.endpoint import _PROVIDER_KEYS
+from auth0_webhooks.webhook.signing import Signer
 from tests.conftest import PROJECT
 from tests.support.factory import Keeper, delivery, endpoint, events, one_batch, wait_for
 from tests.unit.test_faults import a_port

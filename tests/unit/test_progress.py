@@ -7,10 +7,10 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auth0_webhooks.batch import Batch
-from auth0_webhooks.checkpoint import MAX_ACKNOWLEDGED, Checkpoint, parse_checkpoint, time_order
-from auth0_webhooks.payload import MOST_EVENTS, Payload
-from auth0_webhooks.progress import DONE, Progress, State
+from auth0_webhooks.delivery.progress import DONE, Progress, State
+from auth0_webhooks.model.batch import Batch
+from auth0_webhooks.model.checkpoint import MAX_ACKNOWLEDGED, Checkpoint, parse_checkpoint, time_order
+from auth0_webhooks.payload.payload import MOST_EVENTS, Payload
 from tests.support.factory import START, events, one_batch
 
 

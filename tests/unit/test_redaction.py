@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auth0_webhooks.dead_letters import DeadLetterStore
-from auth0_webhooks.decoding import decode, fold
-from auth0_webhooks.progress import State
-from auth0_webhooks.redaction import KEPT, MASK, PSEUDONYM, Redaction, parse_path, parse_rules, redaction_mark
-from auth0_webhooks.route import Route
-from auth0_webhooks.user_data import user_data_in
+from auth0_webhooks.delivery.progress import State
+from auth0_webhooks.privacy.decoding import decode, fold
+from auth0_webhooks.privacy.redaction import KEPT, MASK, PSEUDONYM, Redaction, parse_path, parse_rules, redaction_mark
+from auth0_webhooks.privacy.user_data import user_data_in
+from auth0_webhooks.settings.route import Route
+from auth0_webhooks.state.dead_letters import DeadLetterStore
 from tests.support.factory import Keeper, delivery, events, log_id, one_batch
 
 KEY = b"k" * 32

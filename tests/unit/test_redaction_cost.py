@@ -7,9 +7,11 @@ import re
 
 import pytest
 
-from auth0_webhooks import decoding, deep_json, user_data, value_search
-from auth0_webhooks.redaction import MASK, Redaction
-from auth0_webhooks.value_search import MOST_VALUES
+from auth0_webhooks.model import deep_json
+from auth0_webhooks.privacy import decoding, user_data
+from auth0_webhooks.privacy import search as value_search
+from auth0_webhooks.privacy.redaction import MASK, Redaction
+from auth0_webhooks.privacy.search import MOST_VALUES
 from bench.redaction import EVENTS, HOSTILE, PLAIN, event_of
 from tests.support.regex_steps import Counter
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from auth0_webhooks.checkpoint import Checkpoint, before
-from auth0_webhooks.dead_letters import DeadLetterStore
+from auth0_webhooks.delivery.refusals import MOST_REFUSED, Refusals, Refused
 from auth0_webhooks.errors import AirflowUnavailableError, EndpointUnavailableError, EndpointWrongError, EventRefusedError
-from auth0_webhooks.outcomes import Answer
-from auth0_webhooks.payload import Payload
-from auth0_webhooks.refusals import MOST_REFUSED, Refusals, Refused
-from auth0_webhooks.route import Route
+from auth0_webhooks.model.checkpoint import Checkpoint, before
+from auth0_webhooks.payload.payload import Payload
+from auth0_webhooks.settings.route import Route
+from auth0_webhooks.state.dead_letters import DeadLetterStore
 from auth0_webhooks.waits import Waits
+from auth0_webhooks.webhook.answers import Answer
 from tests.support.factory import START, Keeper, delivery, events, log_id, one_batch
 
 

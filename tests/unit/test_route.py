@@ -5,7 +5,7 @@ from datetime import datetime, timezone
 import pytest
 
 from auth0_webhooks.errors import SettingError
-from auth0_webhooks.route import Route, check_run_settings, load_routes
+from auth0_webhooks.settings.route import Route, check_run_settings, load_routes
 
 
 def load(tmp_path, text):

@@ -9,10 +9,10 @@ import pytest
 from airflow.sdk import Connection
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from auth0_webhooks.endpoint import Endpoint
 from auth0_webhooks.errors import SettingError
-from auth0_webhooks.payload import Payload
-from auth0_webhooks.signing import Signer
+from auth0_webhooks.payload.payload import Payload
+from auth0_webhooks.webhook.endpoint import Endpoint
+from auth0_webhooks.webhook.signing import Signer
 from tests.support.factory import events
 
 

@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from auth0_webhooks.checkpoint import Checkpoint
+from auth0_webhooks.delivery.stalls import Idle
 from auth0_webhooks.errors import DeliveryStalledError
-from auth0_webhooks.stalls import Idle
+from auth0_webhooks.model.checkpoint import Checkpoint
 from auth0_webhooks.waits import Waits
 from tests.support.factory import START, Keeper, delivery, events, log_id, one_batch, wait_for
 

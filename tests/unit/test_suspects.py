@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from auth0_webhooks.checkpoint import Checkpoint
-from auth0_webhooks.dead_letters import DeadLetterStore
+from auth0_webhooks.delivery.progress import State
+from auth0_webhooks.delivery.suspects import LATER
 from auth0_webhooks.errors import EndpointHeldError, EndpointUnavailableError, EndpointWrongError
-from auth0_webhooks.payload import Payload
-from auth0_webhooks.progress import State
-from auth0_webhooks.route import Route
-from auth0_webhooks.suspects import LATER
+from auth0_webhooks.model.checkpoint import Checkpoint
+from auth0_webhooks.payload.payload import Payload
+from auth0_webhooks.settings.route import Route
+from auth0_webhooks.state.dead_letters import DeadLetterStore
 from auth0_webhooks.waits import Waits
 from tests.support.factory import START, Keeper, delivery, events, log_id, one_batch
 

@@ -10,8 +10,6 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from auth0_webhooks import tenant as tenant_module
-from auth0_webhooks.checkpoint import iso
 from auth0_webhooks.errors import (
     CheckpointExpiredError,
     SettingError,
@@ -22,9 +20,11 @@ from auth0_webhooks.errors import (
     TenantUnavailableError,
     WindowTooLargeError,
 )
-from auth0_webhooks.events import Position
-from auth0_webhooks.reading import OLDEST, Reading, first_position
-from auth0_webhooks.tenant import TenantHook
+from auth0_webhooks.hooks import auth0 as tenant_module
+from auth0_webhooks.hooks.auth0 import TenantHook
+from auth0_webhooks.model.checkpoint import iso
+from auth0_webhooks.model.events import Position
+from auth0_webhooks.reading.live import OLDEST, Reading, first_position
 from demo.tenant import CLIENT_ID, CLIENT_SECRET, Tenant
 from tests.conftest import set_connection
 from tests.support.factory import QUICK, wait_for

@@ -15,12 +15,12 @@ from dataclasses import replace
 import pytest
 from airflow.sdk import Connection
 
-from auth0_webhooks.addresses import is_public
-from auth0_webhooks.endpoint import Endpoint, base_url
 from auth0_webhooks.errors import EndpointWrongError, SettingError, TenantUnavailableError
-from auth0_webhooks.events import Position
-from auth0_webhooks.payload import Payload
-from auth0_webhooks.tenant import TenantHook
+from auth0_webhooks.hooks.auth0 import TenantHook
+from auth0_webhooks.model.events import Position
+from auth0_webhooks.payload.payload import Payload
+from auth0_webhooks.webhook.addresses import is_public
+from auth0_webhooks.webhook.endpoint import Endpoint, base_url
 from demo.receiver import Receiver
 from demo.tenant import CLIENT_ID, CLIENT_SECRET, Tenant
 from tests.conftest import set_connection

@@ -12,11 +12,11 @@ import pytest
 from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
 from airflow.sdk.execution_time.comms import ErrorResponse
 
-from auth0_webhooks import variables
-from auth0_webhooks.checkpoint import Checkpoint, parse_checkpoint
+from auth0_webhooks.delivery.checkpoint_keeper import CheckpointMovedError
 from auth0_webhooks.errors import AirflowUnavailableError, SettingError, SupersededError
-from auth0_webhooks.events import Position
-from auth0_webhooks.keeper import CheckpointMovedError
+from auth0_webhooks.model.checkpoint import Checkpoint, parse_checkpoint
+from auth0_webhooks.model.events import Position
+from auth0_webhooks.state import variables
 from tests.support.factory import log_id
 
 KEY = "r_checkpoint"

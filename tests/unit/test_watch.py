@@ -7,12 +7,13 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from auth0_webhooks import variables, watch
 from auth0_webhooks.errors import TenantUnavailableError
-from auth0_webhooks.events import Position
-from auth0_webhooks.health import Health
-from auth0_webhooks.tenant import TenantHook
-from auth0_webhooks.watch import LogWatch, Look, Seen
+from auth0_webhooks.hooks.auth0 import TenantHook
+from auth0_webhooks.model.events import Position
+from auth0_webhooks.state import variables
+from auth0_webhooks.state.health import Health
+from auth0_webhooks.triggers import log_watch as watch
+from auth0_webhooks.triggers.log_watch import LogWatch, Look, Seen
 from tests.support.factory import events
 
 pytestmark = pytest.mark.usefixtures("connections")
@@ -23,7 +24,7 @@ def stored(monkeypatch):
     """Airflow's Variables, in memory: the real ones are in the live tests."""
     values = {}
     monkeypatch.setattr(variables, "read_variable", values.get)
-    monkeypatch.setattr("auth0_webhooks.health.read_variable", values.get)
+    monkeypatch.setattr("auth0_webhooks.state.health.read_variable", values.get)
     monkeypatch.setattr(variables.TokenVariable, "save", lambda _self, text: values.update(token=text))
     monkeypatch.setattr(variables.TokenVariable, "load", lambda _self: values.get("token"))
     return values
@@ -129,7 +130,7 @@ def test_only_what_the_route_wants_wakes_it(stored):
 
 
 def test_a_route_whose_last_live_run_failed_or_is_held_is_left_to_the_clock(stored, monkeypatch):
-    monkeypatch.setattr("auth0_webhooks.health.Variable.set", lambda key, text, **_: stored.update({key: text}))
+    monkeypatch.setattr("auth0_webhooks.state.health.Variable.set", lambda key, text, **_: stored.update({key: text}))
     Health("r").note("failed: x", "run")
     assert fired([Seen(many=True)] * 3) == 0
     assert fired([Seen(many=True)] * 3, route="other") == 3
@@ -169,7 +170,7 @@ def test_routes_on_one_tenant_at_one_pace_share_one_look_and_it_survives_the_tri
     assert one.shared_stream_key() != make("one", auth0_conn_id="auth0_eu").shared_stream_key()
     assert one.shared_stream_key() != make("one", seconds=5.0).shared_stream_key()
     path, kwargs = one.serialize()
-    assert path == "auth0_webhooks.watch.LogWatch"
+    assert path == "auth0_webhooks.triggers.log_watch.LogWatch"
     assert LogWatch(**kwargs).serialize() == one.serialize()
 
 

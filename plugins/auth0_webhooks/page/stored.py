@@ -23,9 +23,9 @@ from airflow.models.variable import Variable
 from airflow.models.xcom import XComModel
 from sqlalchemy import select
 
-from auth0_webhooks.handover import DELIVER, FETCH
 from auth0_webhooks.page.summary import Run, Stored
-from auth0_webhooks.route import DEAD_LETTER_DAG_ID, Route, load_routes
+from auth0_webhooks.settings.route import DEAD_LETTER_DAG_ID, Route, load_routes
+from auth0_webhooks.state.xcom_batches import DELIVER, FETCH
 
 __all__ = ["GetUserDep", "SessionDep"]
 

@@ -1,0 +1,1 @@
+"""Airflow connections: how they are read, and what their fields mean."""

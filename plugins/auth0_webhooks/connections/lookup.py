@@ -1,0 +1,38 @@
+"""Airflow connections, with errors that tell a missing one from an API server that cannot be reached."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow.sdk import BaseHook, Variable
+from airflow.sdk.exceptions import AirflowNotFoundException, AirflowRuntimeError
+
+from auth0_webhooks.errors import AirflowUnavailableError, SettingError
+from auth0_webhooks.webhook.endpoint import how_to_set
+
+if TYPE_CHECKING:
+    from airflow.sdk import Connection
+
+
+def get_connection(conn_id: str) -> Connection:
+    """Read a connection.
+
+    Airflow answers "isn't defined" also when its API server cannot be reached. A listing of Variables does raise then,
+    so it serves as the test of whether "isn't defined" can be believed.
+
+    :raises SettingError: when there is no such connection, or its extra is no JSON object.
+    :raises AirflowUnavailableError: when it cannot be told.
+    """
+    try:
+        connection = BaseHook.get_connection(conn_id)
+    except AirflowNotFoundException:
+        try:
+            list(Variable.keys(prefix=conn_id))
+        except AirflowRuntimeError as error:
+            raise AirflowUnavailableError(
+                f"connection {conn_id!r} cannot be read: Airflow's API server does not answer ({error.error.error})"
+            ) from None
+        raise SettingError(f"connection {conn_id!r} is missing: {how_to_set(conn_id)}") from None
+    if connection.extra and not isinstance(connection.extra_dejson, dict):
+        raise SettingError(f"connection {conn_id!r}: its extra is not a JSON object: {how_to_set(conn_id)}")
+    return connection

@@ -1,0 +1,343 @@
+"""Delivery of a run's events: at least once, nearly always exactly once."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from dataclasses import replace
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from auth0_webhooks.delivery.checkpoint_keeper import CheckpointKeeper, CheckpointMovedError
+from auth0_webhooks.delivery.progress import Progress, State
+from auth0_webhooks.delivery.refusals import NotKept, RefusalKeeper
+from auth0_webhooks.delivery.rejections import DeadLetters, Rejections
+from auth0_webhooks.delivery.stalls import Idle, in_thread, next_few, stalled
+from auth0_webhooks.delivery.suspects import LATER, places, try_suspect
+from auth0_webhooks.errors import (
+    DeliveryStalledError,
+    DeliveryStoppedError,
+    EndpointUnavailableError,
+    SupersededError,
+)
+from auth0_webhooks.model.checkpoint import MAX_ACKNOWLEDGED, Checkpoint
+from auth0_webhooks.payload.payload import Payload
+from auth0_webhooks.waits import WAITS, Waits
+from auth0_webhooks.webhook.answers import TOO_LARGE, Outcome, outcome_of
+from auth0_webhooks.webhook.posting import Figures, Posting
+
+if TYPE_CHECKING:
+    import aiohttp
+
+    from auth0_webhooks.model.batch import Batch
+    from auth0_webhooks.model.events import Position
+    from auth0_webhooks.webhook.endpoint import Endpoint
+
+SAVE_SECONDS = 0.5
+"""How often the checkpoint is saved at the latest; promised is a second."""
+Item = TypeVar("Item")
+
+
+class Delivery:
+    """Delivers the batches of one run to one endpoint, and keeps the checkpoint behind what was acknowledged.
+
+    :param start: the checkpoint that the run was read from; ``first`` says that none was stored then.
+    :param end: the place after everything that was read.
+    :param by_time: the events are a window's, in the order of their dates.
+    :param payload: how events are put into POSTs; the endpoint is one that says so in its headers.
+    :param dead_letters: where to set refused events aside; None stops the run at the first one.
+    :param refusals: where the events refused in a row are kept from run to run; not for a window, which says nothing about
+        the route.
+    :param suspect: the log id of the event that former runs got no further than: if it is still the first one, it is sent
+        alone, and set aside if the webhook accepts a later one.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        keeper: CheckpointKeeper,
+        *,
+        start: Position,
+        end: Position,
+        first: bool = False,
+        by_time: bool = False,
+        payload: Payload = Payload(),  # noqa: B008 - it cannot change
+        concurrent_calls: int = 5,
+        dead_letters: DeadLetters | None = None,
+        refusals: RefusalKeeper | None = None,
+        suspect: str | None = None,
+        waits: Waits = WAITS,
+    ) -> None:
+        self.figures = Figures()
+        self.progress = Progress(Checkpoint(start), by_time=by_time, most_outstanding=payload.most_outstanding)
+        self._keeper = keeper
+        self._start, self._end, self._first, self._by_time = start, end, first, by_time
+        self._payload, self._calls, self._fits = payload, concurrent_calls, payload.max_bytes
+        self._waits, self._suspect = waits, suspect
+        self._saved: Checkpoint | None = None
+        self._error: BaseException | None = None
+        self._moved: CheckpointMovedError | SupersededError | None = None
+        self._storing = asyncio.Lock()
+        self._rejections = Rejections(
+            endpoint.name, dead_letters, refusals or NotKept(), settled=self._set_aside, storing=self._storing
+        )
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopped, self._killed = asyncio.Event(), asyncio.Event()
+        self._room, self._save_now = asyncio.Event(), asyncio.Event()
+        self._posting = Posting(endpoint, self.figures, on_hold=keeper.on_hold, stopped=self._stopped, waits=waits)
+        self._idle = Idle(waits.stalled, time.monotonic())
+        self._ending = False
+
+    def run(self, batches: Callable[[], Iterable[Batch]]) -> None:
+        """Deliver everything, or raise the first thing that stood in the way.
+
+        :param batches: gives the run's batches from the first on; asked again if the checkpoint was moved within them.
+        :raises WebhookRouteError: of the kind that says what to do; what was acknowledged by then is saved.
+        """
+        try:
+            asyncio.run(self._run(batches))
+        finally:
+            self._loop = None
+
+    def stop(self, reason: str | DeliveryStalledError) -> None:
+        """End soon: start nothing, await the POSTs under way for a moment, save. May be called from a signal handler."""
+        error = DeliveryStoppedError(reason) if isinstance(reason, str) else reason
+        if self._loop:
+            self._loop.call_soon_threadsafe(self._killed.set)
+            self._loop.call_soon_threadsafe(self._fail, error)
+        else:
+            self._error = self._error or error
+
+    async def _run(self, batches: Callable[[], Iterable[Batch]]) -> None:
+        self._loop = asyncio.get_running_loop()
+        if self._error:
+            raise self._error  # told to end before it began
+        self._idle.settled(time.monotonic())
+        watch = asyncio.create_task(self._watch_for_stall())
+        work, killed = asyncio.create_task(self._work_through(batches)), asyncio.create_task(self._killed.wait())
+        try:
+            await asyncio.wait([work, killed], return_when=asyncio.FIRST_COMPLETED)
+            if not work.done():
+                await asyncio.wait([work], timeout=self._waits.kill_grace + self._waits.last_save)
+            if not work.done():  # a thread that hangs, which cannot be ended: it is left behind
+                work.cancel()
+                await asyncio.wait([work])
+        finally:
+            watch.cancel()
+            killed.cancel()
+        if work.cancelled() and self._error:
+            raise self._error
+        work.result()
+
+    async def _watch_for_stall(self) -> None:
+        while (left := self._idle.left(time.monotonic(), self._posting.not_before)) > 0:  # noqa: ASYNC110 - it moves meanwhile
+            await asyncio.sleep(left)
+        self.stop(stalled(self._waits.stalled, self._posting.endpoint.name))
+
+    async def _work_through(self, batches: Callable[[], Iterable[Batch]]) -> None:
+        async with self._posting.endpoint.session(self._calls) as session:
+            await self._rejections.load()
+            found = await in_thread(self._keeper.load)
+            while self._adopt(found):
+                try:
+                    await self._deliver_all(session, batches)
+                    return
+                except CheckpointMovedError as moved:
+                    found = moved.found
+                self._moved = None
+                self._stopped.clear()
+            # Nothing is left to do; but where the batches are gone, this run must not look as if it had done it.
+            await in_thread(lambda: next(iter(batches()), None))
+
+    def _adopt(self, found: Checkpoint | None) -> bool:
+        """Take up the stored checkpoint, never guess one; False when that leaves nothing to do."""
+        if found is None and self._first and self._saved is None:
+            return True
+        self._saved = found
+        if found is None or self.progress.before(found.position, self._start) or self._is_another_time(found.position):
+            self.figures.moved_by_hand = True
+            return False
+        if found.hold and found.hold.until > datetime.now(timezone.utc):
+            self.figures.held = found.hold
+            return False
+        self.progress.adopt(found)
+        self._rejections.forget_pending()
+        return True
+
+    def _is_another_time(self, found: Position) -> bool:
+        """Whether a person set a bare time: which of the run's events lie before it cannot be told, so it is the next run's."""
+        return not self._by_time and found.log_id is None and found != self._start
+
+    @property
+    def stored(self) -> Position | None:
+        """The place that is stored, as far as this delivery knows."""
+        return self._saved.position if self._saved else None
+
+    async def _deliver_all(self, session: aiohttp.ClientSession, batches: Callable[[], Iterable[Batch]]) -> None:
+        self._ending, saver = False, None
+        try:
+            if self._suspect:
+                await self._all([self._try_suspect(session, self._suspect, batches)])
+            saver = asyncio.create_task(self._keep_saving())
+            await self._deliver_batches(session, batches)
+        finally:
+            self._ending = True
+            self._save_now.set()
+            if saver:
+                await saver
+            await self._save()
+        if error := self._error or self._moved:
+            if isinstance(error, EndpointUnavailableError) and (event := self.progress.first_missing()):
+                error.first = (event.log_id, event.type)
+            raise error
+
+    async def _deliver_batches(self, session: aiohttp.ClientSession, batches: Callable[[], Iterable[Batch]]) -> None:
+        if self._stopped.is_set():
+            return
+        left = enumerate(self._rejections.enough_to_probe(batches(), self.progress.is_done))
+        while following := await self._next(left):
+            number, batch = following[0]
+            self.progress.open(number, batch, self._payload.groups(batch.events))
+            await self._all([self._work(session) for _ in range(self._calls)])
+            if not self._killed.is_set():  # then there is time for the checkpoint only
+                await self._all([self._rejections.end_batch(stopped=self._stopped.is_set())])
+            if self._stopped.is_set():
+                return
+        if following is not None:
+            self.progress.close(self._start, self._end)
+
+    async def _next(self, batches: Iterator[Item]) -> list[Item] | None:
+        """The next batch, or none after the last; None where it cannot be read, or the run stops before that."""
+        found: list[list[Item]] = []
+
+        async def read() -> None:
+            found.append(await next_few(batches, 1, self._storing))
+
+        await self._all([read()])
+        return found[0] if found and not self._stopped.is_set() else None
+
+    async def _all(self, jobs: Iterable[Coroutine[Any, Any, None]]) -> None:
+        """Do them side by side. POSTs under way are awaited whatever happens: a late acknowledgement still counts."""
+        tasks = [asyncio.create_task(self._or_fail(job)) for job in jobs]
+        killed = asyncio.create_task(self._killed.wait())
+        done: asyncio.Future[list[Any]] = asyncio.gather(*tasks, return_exceptions=True)
+        either: list[asyncio.Future[Any]] = [done, killed]
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if not done.done():
+            await asyncio.wait([done], timeout=self._waits.kill_grace)
+            for task in tasks:
+                task.cancel()
+        killed.cancel()
+        await asyncio.wait([done])
+
+    async def _or_fail(self, job: Coroutine[Any, Any, None]) -> None:
+        """Whatever goes wrong stops the run: a batch whose work broke off is never followed by the next one."""
+        try:
+            await job
+        except Exception as error:  # noqa: BLE001 - it is raised when the run has ended
+            self._fail(error)
+
+    async def _work(self, session: aiohttp.ClientSession) -> None:
+        while not self._stopped.is_set():
+            self._room.clear()
+            group = self.progress.take(beyond_full=self._rejections.probing)
+            if not group:
+                if self.progress.all_taken:
+                    return
+                await self._room.wait()
+                continue
+            try:
+                await self._deliver(session, group)
+            except Exception as error:  # noqa: BLE001 - what ends the run; a dead letter that cannot be stored; a fault of our own
+                self._fail(error)
+            self.progress.give_back(group)
+            self._room.set()
+
+    async def _deliver(self, session: aiohttp.ClientSession, group: list[int]) -> None:
+        """Deliver the events of one POST; split it for as long as the webhook finds it too large, or refuses an event in it."""
+        parts = [group]
+        while parts:
+            part = parts.pop()
+            events, half = [self.progress.event(index) for index in part], len(part) // 2
+            message = self._payload.message(events)
+            if half and (size := len(message.body.encode())) > self._fits:
+                parts += [part[half:], part[:half]]
+                continue
+            answer, number = await self._posting.post(session, message)
+            if answer is None:
+                return
+            if outcome_of(answer) is Outcome.DELIVERED:
+                self._settle(part, State.DELIVERED_NOW)
+                await self._rejections.accepted(number)
+            elif half:
+                if answer.status in TOO_LARGE:
+                    self._fits = min(self._fits, size // 2)
+                # The first half first: with on_reject: stop everything before the refused event is delivered.
+                parts += [part[half:], part[:half]]
+            else:
+                self._settle(part, State.REFUSED)
+                if error := self._rejections.refused(part[0], events[0], answer, after=self._posting.started):
+                    self._fail(error)
+            if self.progress.is_full and not self._stopped.is_set():
+                await self._rejections.make_room()
+
+    def _settle(self, part: list[int], state: State) -> None:
+        self._idle.settled(time.monotonic())
+        for index in part:
+            self.progress.settle(index, state)
+        self._room.set()
+        if self.progress.unsaved >= MAX_ACKNOWLEDGED // 2:
+            self._save_now.set()
+
+    def _set_aside(self, index: int) -> None:
+        self._settle([index], State.DEAD_LETTERED)
+
+    async def _try_suspect(self, session: aiohttp.ClientSession, suspect: str, batches: Callable[[], Iterable[Batch]]) -> None:
+        """Find out whether it is the event that the webhook does not take, or the webhook that takes none."""
+        is_done = self.progress.is_done
+        unfinished = places(self._rejections.enough_to_probe(batches(), is_done), is_done)
+        first = await next_few(unfinished, 1 + LATER, self._storing)
+        accepted, at_fault, answer = await try_suspect(session, self._posting, self._payload, iter(first), suspect)
+        if accepted:
+            self.progress.settle_ahead(*accepted, State.DELIVERED_NOW)
+            await self._rejections.accepted(self._posting.started)
+        if at_fault and answer:
+            await self._rejections.put(at_fault.event, answer)
+            self.progress.settle_ahead(*at_fault, State.DEAD_LETTERED)
+
+    async def _keep_saving(self) -> None:
+        while not self._ending:
+            try:
+                await asyncio.wait_for(self._save_now.wait(), SAVE_SECONDS)
+            except asyncio.TimeoutError:
+                pass
+            self._save_now.clear()
+            await self._save()
+
+    async def _save(self) -> None:
+        if self._moved:
+            return  # what someone else stored stays
+        checkpoint, count = self.progress.checkpoint(), self.progress.unsaved
+        if self.figures.held:
+            checkpoint = replace(checkpoint, hold=self.figures.held)
+        try:
+            if checkpoint != self._saved:
+                async with self._storing:
+                    await in_thread(self._keeper.save, checkpoint)
+                self._idle.settled(time.monotonic())
+        except Exception as error:  # noqa: BLE001 - whatever it is, nothing may be sent that cannot be remembered
+            self._fail(error)
+            return
+        self._saved = checkpoint
+        self.progress.unsaved -= count
+        self._room.set()
+
+    def _fail(self, error: BaseException) -> None:
+        """Remember the first thing that went wrong, and let nothing new start."""
+        if isinstance(error, CheckpointMovedError | SupersededError):
+            self._moved = self._moved or error
+        else:
+            self._error = self._error or error
+        self._stopped.set()
+        self._room.set()

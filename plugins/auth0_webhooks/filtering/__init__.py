@@ -1,0 +1,1 @@
+"""Which log events a route wants."""

@@ -1,0 +1,80 @@
+"""Which events a route wants."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from auth0_webhooks.filtering.log_types import levels
+from auth0_webhooks.filtering.where import Where
+from auth0_webhooks.model.batch import Batch
+from auth0_webhooks.model.events import LogEvent
+
+EXCLUDED = "excluded"
+BELOW_LEVEL = "below_level"
+OTHER_TYPE = "other_type"
+NOT_MATCHING = "not_matching"
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A route's filter: first ``exclude_types``, then level AND type, as in the webtask, AND ``where``.
+
+    A type that is not in the table passes the level test: Auth0 adds codes every month, and a new failure must not go
+    unnoticed because its code is new, nor because ``where`` cannot be told of it. Empty ``log_types`` means all.
+    """
+
+    log_level: int = 0
+    log_types: frozenset[str] = frozenset()
+    exclude_types: frozenset[str] = frozenset()
+    where: Where | None = None
+
+    def wants(self, event: LogEvent) -> bool:
+        """Whether the route wants an event."""
+        return not self.reason_to_drop(event.type) and (self.where is None or self.where.fits(event.body) is not False)
+
+    def reason_to_drop(self, log_type: str) -> str | None:
+        """Why an event of this type is left out (one of this module's constants), or None if it is wanted."""
+        if log_type in self.exclude_types:
+            return EXCLUDED
+        if levels().get(log_type, self.log_level) < self.log_level:
+            return BELOW_LEVEL
+        if self.log_types and log_type not in self.log_types:
+            return OTHER_TYPE
+        return None
+
+
+@dataclass
+class Tally:
+    """What became of the events that went through :func:`select`."""
+
+    read: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    undecided: int = 0
+    """Events of which ``where`` could not be told; they are kept."""
+    unknown_types: Counter[str] = field(default_factory=Counter)
+    selected_types: Counter[str] = field(default_factory=Counter)
+    first_selected: LogEvent | None = None
+    last_selected: LogEvent | None = None
+
+
+def select(batch: Batch, selection: Selection, tally: Tally) -> Batch:
+    """Keep a batch's wanted events, in their order, and count every one in ``tally``."""
+    wanted = []
+    for event in batch.events:
+        tally.read += 1
+        if event.type not in levels():
+            tally.unknown_types[event.type] += 1
+        reason = selection.reason_to_drop(event.type)
+        if not reason and selection.where:
+            fits = selection.where.fits(event.body)
+            tally.undecided += fits is None
+            reason = NOT_MATCHING if fits is False else None
+        if reason:
+            tally.dropped[reason] += 1
+        else:
+            tally.selected_types[event.type] += 1
+            tally.first_selected = tally.first_selected or event
+            tally.last_selected = event
+            wanted.append(event)
+    return Batch(batch.start, batch.end, wanted)

@@ -1,0 +1,1 @@
+"""Airflow hooks: the Auth0 tenant, and a route's webhook."""

@@ -1,0 +1,337 @@
+"""The Auth0 tenant: its log through the Management API.
+
+Sources: Auth0 docs "Retrieve log events using the Management API" (checkpoint and search mode, Link header), "Rate limit
+policy" (x-ratelimit headers) and "Get Management API access tokens for production" (client credentials, audience).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import requests
+from airflow.providers.http.hooks.http import HttpHook
+from airflow.sdk.log import mask_secret
+
+from auth0_webhooks.connections.lookup import get_connection
+from auth0_webhooks.errors import (
+    SettingError,
+    TenantAnswerError,
+    TenantDeniedError,
+    TenantRateLimitedError,
+    TenantRefusedError,
+    TenantUnavailableError,
+)
+from auth0_webhooks.model.events import LogEvent, Position, parse_page
+from auth0_webhooks.reading.answers import (
+    answered_at,
+    asked_of,
+    check_dates,
+    check_order,
+    in_words,
+    next_link,
+    rate_limit,
+    rate_limit_wait,
+    reason,
+)
+from auth0_webhooks.reading.deadline import DeadlineAdapter, deadline
+from auth0_webhooks.reading.kept_token import KeptToken, TokenStore
+from auth0_webhooks.reading.patience import Patience
+from auth0_webhooks.reading.rate_limit import RateLimit
+from auth0_webhooks.waits import WAITS, Waits
+from auth0_webhooks.webhook.endpoint import base_url, how_to_set
+
+if TYPE_CHECKING:
+    from airflow.sdk import Connection
+
+LOGS = "/api/v2/logs"
+PAGE_SIZE = 100
+"""Events per request: the API's maximum in both modes."""
+TIMEOUT = (10.0, 30.0)
+"""Seconds to connect and to wait for data, on every request; ``waits.tenant_answer`` bounds the whole of it."""
+TRIES = 4
+FEW_REQUESTS = 2
+"""With so few requests left of the tenant's rate limit, the watch leaves them to the runs."""
+
+
+class TenantHook(HttpHook):
+    """Reads a tenant's log. One hook serves one task: it counts its requests and holds one session.
+
+    The connection: host = tenant or custom domain, login = client id, password = client secret; extra ``audience`` for
+    a custom domain (``https://TENANT.auth0.com/api/v2/``). TLS, proxies and default headers work as in the http provider.
+
+    :param auth0_conn_id: id of the connection.
+    :param token_store: where the access token is kept between runs, so that polling does not fill the log it reads
+        (each token request is a log event of its own).
+    :param tries: how often a request is made that fails in a way that may pass soon.
+    :param wait_for_limits: wait for a rate limit to lift, up to ``waits.window_limits`` in all; without it only where it
+        lifts within ``waits.tenant_limit``.
+
+    ``as_of`` is a time up to which the last answer shows the log (that of the request, or the tenant's where this machine's
+    is more than a second ahead of it), ``rate_limit`` what it says of the tenant's rate limit.
+    """
+
+    conn_name_attr = "auth0_conn_id"
+    default_conn_name = "auth0_default"
+    hook_name = "Auth0 tenant"
+
+    def __init__(
+        self,
+        auth0_conn_id: str = default_conn_name,
+        token_store: TokenStore | None = None,
+        *,
+        tries: int = TRIES,
+        wait_for_limits: bool = False,
+        waits: Waits = WAITS,
+    ) -> None:
+        super().__init__(method="GET", http_conn_id=auth0_conn_id)
+        self._waits, self._patience = waits, Patience(tries, waits, wait_for_limits=wait_for_limits)
+        self.rate_limit, self.as_of = RateLimit(), datetime.now(timezone.utc)
+        self.api_requests = 0
+        self.token_requests = 0
+        self._store = token_store
+        self._session: requests.Session | None = None
+        self._adapter = DeadlineAdapter()
+        self._token: str | None = None
+        self._kept: KeptToken | None = None
+        self._warned_of_link = False
+        self._client: dict[str, str] = {}
+
+    def pages(self, start: Position) -> Iterator[list[LogEvent]]:
+        """The events after ``start.log_id``, ascending by log id, a page at a time, to the end of the log.
+
+        The next link is followed, as Auth0 asks, where it leads to the log of this very host: the token goes nowhere else.
+        Otherwise, where the link is refused, and where it names another log id, the id that the page ends with is the cursor.
+
+        :raises WebhookRouteError: one of the Tenant errors; the pages before it are good.
+        """
+        last, asked = start, _after(start)
+        while True:
+            try:
+                page, link = self._get_page(asked, last)
+            except TenantRefusedError as error:
+                if asked == _after(last):
+                    raise
+                self.log.warning("%s, for its own next link; going on by log id", error)
+                asked = _after(last)
+                page, link = self._get_page(asked, last)
+            if not page:
+                return
+            yield page
+            present, last = last, page[-1].position
+            if link is not None and (link == asked or link.get("from") in {asked.get("from"), present.log_id} - {None}):
+                raise TenantAnswerError(
+                    f"the tenant's cursor does not move: its page after {present.log_id} holds events, but its next link "
+                    "leads to the same place"
+                )
+            skips = link is not None and link.get("from", "").isdigit() and link["from"] != last.log_id
+            asked = _after(last) if link is None or skips else link
+
+    def page_after(self, place: Position) -> list[LogEvent]:
+        """One page of the events after ``place.log_id``, ascending by log id.
+
+        :raises WebhookRouteError: one of the Tenant errors.
+        """
+        return self._get_page(_after(place), place)[0]
+
+    def newest(self) -> LogEvent | None:
+        """The event with the latest date; None where the log is empty.
+
+        :raises WebhookRouteError: one of the Tenant errors.
+        """
+        parameters = {"sort": "date:-1", "per_page": "1", "page": "0"}
+        events, _ = self._get_page(parameters, Position(None, None), check_dates)
+        return events[0] if events else None
+
+    def seconds_to_more_requests(self) -> float:
+        """How long to wait before the next request so that others are left some; 0 while the rate limit is not nearly used up."""
+        _, left, reset = self.rate_limit
+        return max(0.0, reset - time.time()) if left is not None and left <= FEW_REQUESTS else 0.0
+
+    def close(self) -> None:
+        """Let go of the connections; the next request opens new ones, with the connection's settings read anew."""
+        if self._session:
+            self._session.close()
+        self._session = self._token = None
+
+    def search(self, since: str, until: str | None = None, page: int = 0) -> list[LogEvent]:
+        """A page of the events whose ``date`` is in [since, until), by date.
+
+        Search mode, as documented: a search sees at most 1,000 events, so page 9 is the last.
+
+        :param since: ISO 8601, as ``until``; without ``until`` there is no end.
+        :raises WebhookRouteError: one of the Tenant errors.
+        """
+        span = f"[{since} TO {until}}}" if until else f"[{since} TO *]"
+        parameters = {"q": f"date:{span}", "sort": "date:1", "per_page": str(PAGE_SIZE), "page": str(page)}
+        events, _ = self._get_page(parameters, Position(None, since), check_dates)
+        return events
+
+    def has(self, log_id: str) -> bool:
+        """Whether an event is (still) in the log: ``GET /api/v2/logs/{id}`` answers 404 for one that is not.
+
+        :raises WebhookRouteError: one of the Tenant errors, for any other refusal, too.
+        """
+        try:
+            self._patience(lambda: self._send_with_token(f"{LOGS}/{log_id}"))
+        except TenantRefusedError as error:
+            if error.status == 404:
+                return False
+            raise
+        return True
+
+    @classmethod
+    def get_connection(cls, conn_id: str) -> Connection:
+        """The connection; see :func:`auth0_webhooks.connections.lookup.get_connection` for what it raises."""
+        return get_connection(conn_id)
+
+    def get_conn(self, headers: dict[Any, Any] | None = None, extra_options: dict[str, Any] | None = None) -> requests.Session:
+        """The http provider's session for this connection, without Basic auth and without our own extras as headers.
+
+        :raises SettingError: naming the connection and the field that is missing.
+        """
+        connection = self.get_connection(self.http_conn_id)
+        url = base_url(connection)
+        for name, value in (("login (the client id)", connection.login), ("password (the client secret)", connection.password)):
+            if not value:
+                raise SettingError(f"connection {connection.conn_id!r} has no {name}: {how_to_set(connection.conn_id)}")
+        mask_secret(connection.password)
+        extra = connection.extra_dejson
+        session = super().get_conn(headers, extra_options)
+        session.headers.pop("audience", None)
+        self.base_url = url.rstrip("/")
+        self._client = {
+            "grant_type": "client_credentials",
+            "client_id": str(connection.login),
+            "client_secret": str(connection.password),
+            "audience": str(extra.get("audience") or f"{self.base_url}/api/v2/"),
+        }
+        if self._store:
+            self._kept = KeptToken(self._store, [self.base_url, *self._client.values()])
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, self._adapter)
+        # A callable, not None: without one requests takes credentials from ~/.netrc and overwrites the header.
+        session.auth = self._authorize
+        return session
+
+    def _configure_session_from_auth(self, session: requests.Session, connection: Connection) -> requests.Session:
+        del connection  # its client secret is no Basic password
+        return session
+
+    def _authorize(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if self._token:
+            request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+    def _get_page(
+        self,
+        parameters: dict[str, str],
+        previous: Position,
+        check: Callable[[list[LogEvent], Position], None] | None = None,
+    ) -> tuple[list[LogEvent], dict[str, str] | None]:
+        """One page of the log and the parameters of its next link; tries again what may pass."""
+
+        def once() -> tuple[list[LogEvent], dict[str, str] | None]:
+            response = self._send_with_token(LOGS, parameters)
+            try:
+                events = parse_page(response.content.decode("utf-8"), previous=previous)
+            except UnicodeDecodeError:
+                raise TenantAnswerError("the tenant's answer is not UTF-8") from None
+            (check or check_order)(events, previous)
+            return events, self._next(response)
+
+        return self._patience(once)
+
+    def _next(self, response: requests.Response) -> dict[str, str] | None:
+        link, elsewhere = next_link(response, self.base_url + LOGS)
+        if elsewhere and not self._warned_of_link:
+            self._warned_of_link = True
+            self.log.info("the next link of %s leads to %s; going on by log id", self._host, elsewhere)
+        return link
+
+    def _send_with_token(self, path: str, parameters: dict[str, str] | None = None) -> requests.Response:
+        session = self._session = self._session or self.get_conn()
+        asked_before = self.token_requests
+        self._token = self._token or self._kept_token() or self._new_token(session)
+        response = self._send(session, "GET", path, params=parameters)
+        if response.status_code in {401, 403} and self.token_requests == asked_before:
+            # Revoked, expired early, of a rotated signing key, or given before its scope was: one new token, then it is
+            # the credentials.
+            self._token = self._new_token(session)
+            response = self._send(session, "GET", path, params=parameters)
+        if response.status_code in (401, 403):
+            raise TenantDeniedError(
+                f"Auth0 refuses to show the log of {self._host}: {self._reason(response)}. The application of connection "
+                f"{self.http_conn_id!r} needs the scope read:logs of the Auth0 Management API (Applications > APIs > Auth0 "
+                "Management API > Machine to Machine Applications), and a custom domain needs 'audience' in the extra"
+            )
+        if not response.ok:
+            raise TenantRefusedError(
+                f"Auth0 refuses the request for the log of {self._host}: {self._reason(response)}",
+                status=response.status_code,
+            )
+        return response
+
+    def _send(self, session: requests.Session, method: str, path: str, **arguments: Any) -> requests.Response:
+        self.api_requests += method == "GET"
+        arguments |= {"timeout": TIMEOUT, "allow_redirects": False, **asked_of(session)}
+        sent = datetime.now(timezone.utc)
+        with deadline(self._adapter, self._waits.tenant_answer) as over:
+            try:
+                response = session.request(method, self.base_url + path, **arguments)
+            except requests.exceptions.RequestException as error:
+                response, why = None, in_words(error)
+        # Also where an answer seems whole: the end of a connection can be all that ends it.
+        if response is None or over():
+            why = f"its answer was not whole after {self._waits.tenant_answer:g} s" if over() else why
+            raise TenantUnavailableError(f"no answer from Auth0 at {self._host}: {why}")
+        self.rate_limit, self.as_of = rate_limit(response), min(sent, answered_at(response) or sent)
+        if response.status_code == 429:
+            wait = rate_limit_wait(response)
+            raise TenantRateLimitedError(f"the rate limit of {self._host} is used up; it lifts in {wait:.0f} s", retry_after=wait)
+        if response.status_code >= 500:
+            raise TenantUnavailableError(f"Auth0 at {self._host} answers {response.status_code}")
+        if 300 <= response.status_code < 400:
+            raise SettingError(
+                f"{self._host} answers with a redirect ({response.status_code}), as no Auth0 tenant does: "
+                f"connection {self.http_conn_id!r}: {how_to_set(self.http_conn_id)}"
+            )
+        return response
+
+    @property
+    def _host(self) -> str:
+        return urlsplit(self.base_url).netloc
+
+    def _new_token(self, session: requests.Session) -> str:
+        self._token = None
+        self.token_requests += 1
+        response = self._send(session, "POST", "/oauth/token", json=self._client)
+        if not response.ok:
+            raise TenantDeniedError(
+                f"Auth0 gives no token to the application of connection {self.http_conn_id!r}: {self._reason(response)}. "
+                f"Check host, login (client id), password (client secret) and audience: {how_to_set(self.http_conn_id)}"
+            )
+        try:
+            answer = response.json()
+            token, life = answer["access_token"], float(answer.get("expires_in", 0))
+        except (ValueError, TypeError, KeyError):
+            raise TenantAnswerError(f"the token endpoint of {self._host} answers without a token") from None
+        mask_secret(token)
+        if self._kept:
+            self._kept.save(str(token), life)
+        return str(token)
+
+    def _reason(self, response: requests.Response) -> str:
+        return reason(response, self._client["client_secret"])
+
+    def _kept_token(self) -> str | None:
+        token = self._kept.load() if self._kept else None
+        mask_secret(token)
+        return token
+
+
+def _after(place: Position) -> dict[str, str]:
+    return {"from": str(place.log_id), "take": str(PAGE_SIZE)}

@@ -1,0 +1,78 @@
+"""How a route sends: to which endpoint and in which form. What `deliver` and the DAG of the dead letters share."""
+
+from __future__ import annotations
+
+import json
+from urllib.parse import urlsplit
+
+from auth0_webhooks.connections.lookup import get_connection
+from auth0_webhooks.errors import SettingError
+from auth0_webhooks.model.events import LogEvent
+from auth0_webhooks.payload.envelope import Envelope
+from auth0_webhooks.payload.payload import Payload
+from auth0_webhooks.privacy.masking import masked
+from auth0_webhooks.privacy.redaction import MIN_KEY, Redaction
+from auth0_webhooks.settings.route import Route
+from auth0_webhooks.waits import WAITS
+from auth0_webhooks.webhook.endpoint import Endpoint, base_url, how_to_set
+
+
+def payload_of(route: Route) -> Payload:
+    """How the route's events are put into POSTs.
+
+    :raises SettingError: when the connection of the tenant, which CloudEvents name as their source, is missing or wrong.
+    :raises AirflowUnavailableError: when it cannot be read.
+    """
+    source = ""
+    if route.envelope == "cloudevents":
+        source = urlsplit(base_url(get_connection(route.auth0_conn_id)))._replace(path="", query="", fragment="").geturl()
+    return Payload(route.payload, route.max_events, route.max_bytes, Envelope(route.envelope, source))
+
+
+def endpoint_of(route: Route, payload: Payload, *, timeout: float = WAITS.answer) -> Endpoint:
+    """The route's webhook.
+
+    :param timeout: how long a POST waits for its answer, in seconds.
+    :raises SettingError: when its connection is missing or wrong.
+    :raises AirflowUnavailableError: when it cannot be read.
+    """
+    return Endpoint.from_connection(
+        get_connection(route.webhook_conn_id),
+        content_type=payload.content_type,
+        gzip=route.gzip,
+        allow_private=route.allow_private_addresses,
+        timeout=timeout,
+    )
+
+
+def redaction_of(route: Route) -> Redaction | None:
+    """What the route takes out of its events; None where that is nothing.
+
+    :raises SettingError: when it needs a key for pseudonyms, and the webhook's connection has none that will do.
+    :raises AirflowUnavailableError: when the connection cannot be read.
+    """
+    if not route.redact:
+        return None
+    key = b""
+    if "pseudonym" in route.redact.values():
+        stored = get_connection(route.webhook_conn_id).extra_dejson.get("pseudonym_secret")
+        key = stored.encode() if isinstance(stored, str) else b""
+        if len(key) < MIN_KEY:
+            raise SettingError(
+                f"route {route.name!r}: pseudonyms need a 'pseudonym_secret' in the extra of connection "
+                f"{route.webhook_conn_id!r}, a random text of at least {MIN_KEY} characters: {how_to_set(route.webhook_conn_id)}"
+            )
+    return Redaction(route.redact, key)
+
+
+def sample_of(route: Route, event: LogEvent) -> str | None:
+    """What would be sent of an event, to be shown to people: in the route's form, with what is left of user data masked.
+
+    :raises SettingError: as :func:`payload_of` and :func:`redaction_of`.
+    """
+    redaction = redaction_of(route)
+    body = masked(redaction.body(event) if redaction else event.body)
+    if body is None or (route.payload, route.envelope) == ("event", "none"):
+        return body
+    message = payload_of(route).message([event._replace(body=body)])
+    return json.dumps(json.loads(message.body), indent=None if route.payload == "lines" else 2)

@@ -1,0 +1,113 @@
+"""Batches: how events travel between tasks.
+
+A batch is one text in one XCom entry: a label, which says in plain JSON whose batch it is, and after a line break the events
+(JSON, zlib, base64): ten times smaller than the events, and opaque to a database that would refuse NUL or reorder keys
+(PostgreSQL's JSONB).
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from auth0_webhooks.errors import BatchesMixedError, BatchMissingError
+from auth0_webhooks.model.events import LogEvent, Position
+
+MAX_EVENTS = 2_000
+MAX_CHARACTERS = 4_000_000
+WHAT_TO_DO = (
+    "nothing more of this run is sent, and its place stays where it is: clear fetch with its downstream tasks. A live run may be "
+    "left as it is, the next one goes on from the checkpoint"
+)
+"""The end of an error about batches."""
+
+
+@dataclass
+class Batch:
+    """A stretch of the log.
+
+    ``start`` and ``end`` are the places before and after everything that was read for it; ``events`` are those of it
+    that are still of interest (after the filter: the wanted ones).
+    """
+
+    start: Position
+    end: Position
+    events: list[LogEvent] = field(default_factory=list)
+
+
+def batches(events: Iterable[LogEvent]) -> Iterator[Batch]:
+    """Group events, in their order, into batches of at most 2,000 events and about 4 MB, whichever comes first."""
+    batch: Batch | None = None
+    characters = 0
+    for event in events:
+        if batch and (len(batch.events) >= MAX_EVENTS or characters + len(event.body) > MAX_CHARACTERS):
+            yield batch
+            batch = None
+        if batch is None:
+            batch, characters = Batch(start=event.previous, end=event.position), 0
+        batch.events.append(event)
+        batch.end = event.position
+        characters += len(event.body)
+    if batch:
+        yield batch
+
+
+class Label(NamedTuple):
+    """What a batch says of itself, to be read without its events.
+
+    ``made_by`` is the id of the try that made it: of a try of fetch, or after the filter of both tries. ``number`` counts a
+    try's batches from 0 on. ``start`` and ``end`` are the batch's.
+    """
+
+    made_by: str
+    number: int
+    start: Position
+    end: Position
+
+
+def pack(batch: Batch, *, made_by: str, number: int) -> str:
+    """Turn a batch into one ASCII text, with its :class:`Label`."""
+    label = json.dumps([made_by, number, batch.start, batch.end], separators=(",", ":"))
+    text = json.dumps(batch.events, separators=(",", ":"))
+    return f"{label}\n{base64.b64encode(zlib.compress(text.encode('ascii'), level=1)).decode('ascii')}"
+
+
+def label_of(packed: Any, *, name: str) -> Label:
+    """Whose batch it is, which :func:`pack` made.
+
+    :param packed: what came out of XCom. Not always a batch: Airflow answers a missing entry with None, and its
+        object-storage backend answers a missing file with the file's path.
+    :param name: how to call the batch in an error.
+    :raises BatchMissingError: when it is not a batch.
+    :raises BatchesMixedError: when it is one that an earlier version made, which says nothing of itself.
+    """
+    try:
+        if "\n" not in packed:
+            zlib.decompress(base64.b64decode(packed, validate=True))
+            raise BatchesMixedError(f"{name} was made by an earlier version of auth0_webhooks: {WHAT_TO_DO}")
+        made_by, number, start, end = json.loads(packed.partition("\n")[0])
+        return Label(str(made_by), int(number), Position(*start), Position(*end))
+    except (TypeError, ValueError, zlib.error):
+        raise BatchMissingError(
+            f"{name} is no longer in XCom: batches are removed when their run ends. What was not delivered the next live run "
+            "reads again; clear the whole run of a backfill or replay. To send events again that were delivered, trigger the DAG "
+            "with since and until"
+        ) from None
+
+
+def unpack(packed: Any, *, name: str) -> Batch:
+    """Turn what :func:`pack` made back into a batch. Parameters and errors are those of :func:`label_of`."""
+    label = label_of(packed, name=name)
+    try:
+        events = json.loads(zlib.decompress(base64.b64decode(packed.partition("\n")[2], validate=True)))
+        return Batch(
+            label.start,
+            label.end,
+            [LogEvent(log_id, date, kind, body, Position(*previous)) for log_id, date, kind, body, previous in events],
+        )
+    except (TypeError, ValueError, zlib.error):
+        raise BatchMissingError(f"{name} is damaged: {WHAT_TO_DO}") from None

@@ -1,0 +1,109 @@
+"""Tells a person when a route goes bad, once a day while it stays bad, and when it is well again."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk.exceptions import AirflowTaskTimeout
+
+from auth0_webhooks.errors import DeliveryStoppedError, EndpointHeldError, WebhookRouteError
+from auth0_webhooks.state.xcom_batches import DELIVER
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from auth0_webhooks.settings.route import Route
+
+log = logging.getLogger(__name__)
+
+
+def note_success(context: Context) -> None:
+    """Callback after the success of ``deliver``: take down how the live run ended, and tell whom it concerns."""
+    _note_run(context, failed=False)
+
+
+def note_failure(context: Context) -> None:
+    """Callback after the last failure of a task, as :func:`note_success`; also where the task was killed and says nothing.
+
+    A task that a person has ended, or that a later one has taken over from, says nothing about the route.
+    """
+    if not isinstance(context.get("exception"), DeliveryStoppedError):
+        _note_run(context, failed=True)
+
+
+def _note_run(context: Context, *, failed: bool) -> None:
+    from airflow.sdk.observability import stats
+
+    task: Any = context["task"]
+    try:
+        try:
+            run = task.run_settings(context)
+        except WebhookRouteError:
+            return  # a form filled in wrong is told to the person who did it
+        if run.window or run.dry_run:
+            return
+        # Of another task's failure the report says nothing: it would be that of a former try.
+        report = (context["ti"].xcom_pull(task_ids=DELIVER, key="report") or {}) if task.task_id == DELIVER else {}
+        if failed:
+            stats.incr("auth0_webhooks.failed_runs", tags={"route": task.route.name})
+        exception = context.get("exception")
+        problem = _failure(exception, task.task_id) if failed else _problem(report, task.route)
+        first = getattr(exception, "first", None) if failed else None
+        _note(task.route, problem, report.get("gap"), first, context)
+    except Exception:
+        log.exception("the state of route %s could not be noted, or nobody could be told", task.route.name)
+
+
+def _failure(exception: Any, task_id: str = DELIVER) -> str:
+    if isinstance(exception, AirflowTaskTimeout):
+        return f"failed: {task_id} did not end in its time: something that it waits for hangs, or there is too much to read"
+    if isinstance(exception, EndpointHeldError):
+        return f"held: {exception}"
+    if isinstance(exception, WebhookRouteError):
+        return f"failed: {exception}"
+    return f"failed: {type(exception).__name__ if isinstance(exception, BaseException) else 'its task was killed'}"
+
+
+def _problem(report: dict[str, Any], route: Route) -> str | None:
+    """What is wrong with a route after a run that succeeded; None when it is well."""
+    if str(report.get("outcome", "")).startswith("held"):
+        return str(report["outcome"])
+    if report.get("lag_seconds", 0) > route.alarm_lag_seconds:
+        return f"events have been waiting for {report['lag_seconds']:,.0f} s"
+    return None
+
+
+def _note(route: Route, problem: str | None, gap: str | None, first: tuple[str, str] | None, context: Context) -> None:
+    from auth0_webhooks.state.health import Health
+
+    health, run_id = Health(route.name), str(context["run_id"])
+    told = 0
+    for change, words in health.note(problem, run_id, gap, first=first, sets_aside=route.on_reject == "dead_letter"):
+        if not _tell(route, change, words, run_id, context):
+            break
+        told += 1
+    health.told(told)
+
+
+_TEXTS = {
+    "gap": "{route} has a gap: events of this time can no longer be read: {problem}",
+    "well": "{route} is well again. It was bad: {problem}",
+}
+
+
+def _tell(route: Route, change: str, problem: str, run_id: str, context: Context) -> bool:
+    """Send it by Airflow's HTTP notifier; False when it could not be sent."""
+    from airflow.providers.http.notifications import HttpNotifier
+
+    text = _TEXTS.get(change, "{route} is {change}: {problem}").format(route=route.name, change=change, problem=problem)
+    log.warning("%s", text)
+    if not route.alarm_conn_id:
+        return True
+    payload = {"text": text, "route": route.name, "state": change, "problem": problem, "run_id": run_id}
+    try:
+        HttpNotifier(http_conn_id=route.alarm_conn_id, json=payload, extra_options={"timeout": 20}).notify(context)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the next run tries again
+        log.error("the alarm could not be sent by connection %r: %s", route.alarm_conn_id, type(error).__name__)  # noqa: TRY400
+        return False
+    return True

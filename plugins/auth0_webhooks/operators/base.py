@@ -1,0 +1,116 @@
+"""What the three tasks of a route share: the route, the settings of this run, and what a failure means to Airflow."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.definitions.retry_policy import RetryDecision, RetryPolicy
+from airflow.sdk.exceptions import AirflowTaskTimeout
+
+from auth0_webhooks.errors import SettingError, WebhookRouteError
+from auth0_webhooks.reading.window import Window, window_of
+from auth0_webhooks.settings.route import Route, check_run_settings, parse_types
+from auth0_webhooks.waits import WAITS, Waits
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+log = logging.getLogger(__name__)
+
+PARAMS = ("since", "until", "dry_run", "log_level", "log_types", "other_log_types", "where", "concurrent_calls")
+"""What a single run can be told; defined with its form in ``route_dag``."""
+LONGEST_RETRY_DELAY = timedelta(seconds=120)
+"""A waiting retry keeps the run active, and an active run blocks the clock: waits are short."""
+
+
+class AnswerRetryPolicy(RetryPolicy):
+    """Retry what can pass, after the delay that the other side named; fail at once what a person must mend."""
+
+    def evaluate(
+        self,
+        exception: BaseException,
+        try_number: int,  # noqa: ARG002 - Airflow's signature
+        max_tries: int,  # noqa: ARG002
+        context: Context | None = None,  # noqa: ARG002
+    ) -> RetryDecision:
+        """Decide by the ``retry`` and ``retry_after`` of a :class:`WebhookRouteError`; other errors: Airflow's default."""
+        if isinstance(exception, AirflowTaskTimeout):
+            # After hours the next try would take as long, and nobody would know meanwhile. The next run reads the same again.
+            return RetryDecision.fail("it did not end in its time")
+        if not isinstance(exception, WebhookRouteError):
+            return RetryDecision.default()
+        if not exception.retry:
+            return RetryDecision.fail(str(exception)[:500])
+        if exception.retry_after is None:
+            return RetryDecision.default()
+        delay = min(timedelta(seconds=exception.retry_after), LONGEST_RETRY_DELAY)
+        return RetryDecision.retry(delay, reason=str(exception)[:500])
+
+    def serialize(self) -> dict[str, Any]:
+        """Nothing to store: the policy runs in the worker only."""
+        return {}
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What one run does: the route with the run's params over it, the window that it reads, whether it sends."""
+
+    route: Route
+    window: Window | None
+    dry_run: bool
+
+
+class RouteOperator(BaseOperator):
+    """Holds the route, and how long its runs wait for things."""
+
+    def __init__(self, *, route: Route, waits: Waits = WAITS, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.route, self.waits = route, waits
+
+    def run_settings(self, context: Context) -> RunSettings:
+        """What this run is to do.
+
+        :raises SettingError: when a param does not fit, or is not applied at all.
+        """
+        params, run = dict(context["params"]), context["dag_run"]
+        # A dry run, or a window, that is not applied would be a real run.
+        for key, value in (run.conf or {}).items():
+            if key not in PARAMS:
+                raise SettingError(f"unknown param {key!r} in this run's conf: expected one of {', '.join(PARAMS)}")
+            if params.get(key) != value:
+                raise SettingError(
+                    f"{key!r} of this run's conf is not applied: set [core] dag_run_conf_overrides_params to True in Airflow's "
+                    "settings (AIRFLOW__CORE__DAG_RUN_CONF_OVERRIDES_PARAMS)"
+                )
+        picked, typed = params.get("log_types"), parse_types(params.get("other_log_types"))
+        route = check_run_settings(
+            {
+                "log_level": params.get("log_level"),
+                "log_types": [*(parse_types(picked)), *typed] if picked is not None or typed else None,
+                "include_types": [] if picked is not None or typed else None,
+                "where": params.get("where"),
+                "concurrent_calls": params.get("concurrent_calls"),
+            },
+            self.route,
+        )
+        window = window_of(
+            run.run_type,
+            params,
+            interval=(run.data_interval_start, run.data_interval_end),
+            expected=(run.logical_date, self.route.next_tick(run.logical_date)),
+            triggered=run.run_after,
+            now=datetime.now(timezone.utc),
+        )
+        return RunSettings(route, window, dry_run=bool(params.get("dry_run")))
+
+
+def checkpoint_description(route: Route) -> str:
+    """The description of a checkpoint's Variable, for the person who looks at it in the UI."""
+    return (
+        f"How far DAG {route.name} is. To rewind: pause the DAG, set log_id (or the whole value) to the log id, or to the "
+        "date-time, to go on after; delete it to start anew."
+    )

@@ -1,0 +1,203 @@
+"""The task that delivers, and reports."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+from auth0_webhooks.errors import SettingError, WebhookRouteError
+from auth0_webhooks.operators.base import RouteOperator, RunSettings, checkpoint_description
+from auth0_webhooks.state.xcom_batches import Batches, filtered_batches
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from auth0_webhooks.delivery.delivery import Delivery
+    from auth0_webhooks.report import Report
+    from auth0_webhooks.settings.route import Route
+    from auth0_webhooks.state.dead_letters import DeadLetterStore
+
+log = logging.getLogger(__name__)
+
+_KILLED = "Airflow ended the task; what was acknowledged is saved, the next run sends the rest"
+
+
+class DeliverOperator(RouteOperator):
+    """POSTs the wanted events, moves the checkpoint, reports."""
+
+    ui_color = "#e6f4ea"
+    _delivery: Delivery | None = None
+    _dead_letters: DeadLetterStore | None = None
+    _killed = False
+
+    def execute(self, context: Context) -> None:
+        """Deliver; pushes the report as XCom ``report`` whether or not it succeeds."""
+        from auth0_webhooks.report import new_report, outcome_of_delivery, publish
+
+        run = self.run_settings(context)
+        try:
+            fetched, filtered, batches = filtered_batches(context)
+        except WebhookRouteError as error:
+            # The counts of tasks that do not belong together make no report.
+            publish(context, run, new_report(context, run, outcome=f"failed: {error}"), known=False)
+            raise
+        report = _report(context, run, fetched, filtered)
+        try:
+            report.check()
+            if report.dry_run:
+                report.outcome = "dry run, nothing was sent and nothing moved"
+            else:
+                self._deliver(context, run, fetched, filtered, batches)
+                report.outcome = outcome_of_delivery(report, self._delivery.figures if self._delivery else None)
+        except BaseException as error:
+            report.outcome = f"failed: {error if isinstance(error, WebhookRouteError) else type(error).__name__}"
+            raise
+        finally:
+            self._settle(report, run)
+            if report.dead_lettered:
+                but_for = "; set aside were" if report.outcome.startswith("failed") else ", but for events that were set aside:"
+                report.outcome += f"{but_for} {report.dead_lettered:,}"
+            publish(context, run, report)
+            self._note_set_aside(report, run)
+        ended = self._delivery and not self._delivery.figures.held and not self._delivery.figures.moved_by_hand
+        report.check(all_settled=bool(ended))
+        _emit(context, run.route, report)
+
+    def _deliver(
+        self, context: Context, run: RunSettings, fetched: dict[str, Any], filtered: dict[str, Any], batches: Batches
+    ) -> None:
+        from auth0_webhooks.delivery.delivery import Delivery
+        from auth0_webhooks.hooks.webhook import endpoint_of, payload_of
+        from auth0_webhooks.model.events import Position
+        from auth0_webhooks.privacy.redaction import redaction_mark
+        from auth0_webhooks.state.dead_letters import DeadLetterStore
+        from auth0_webhooks.state.health import Health, KeptRefusals
+        from auth0_webhooks.state.variables import CheckpointVariable
+        from auth0_webhooks.state.window_progress import WindowProgress
+
+        route, payload = run.route, payload_of(run.route)
+        if filtered.get("redaction", "") != redaction_mark(route.redact):
+            raise SettingError(
+                f"route {route.name!r}: key 'redact' has changed since this run's filter: nothing more of it is sent. A live run "
+                "leaves its events to the next one; a backfill or a replay is to be cleared, with all its tasks"
+            )
+        batches.check()
+        keeper: WindowProgress | CheckpointVariable
+        if run.window:
+            store = context["task_state_store"]
+            keeper = WindowProgress(store, fingerprint=filtered["fingerprint"], fetch=fetched["fetch"])
+        else:
+            keeper = CheckpointVariable(
+                route.checkpoint_key,
+                description=checkpoint_description(route),
+                saved_by=f"{context['run_id']} try {context['ti'].try_number}",
+                start_from=route.start_from_text,
+            )
+        self._dead_letters = DeadLetterStore(route) if route.on_reject == "dead_letter" else None
+        health = Health(route.name)
+        delivery = self._delivery = Delivery(
+            endpoint_of(route, payload, timeout=self.waits.answer),
+            keeper,
+            start=Position(*fetched["start"]),
+            end=Position(*fetched["end"]),
+            first=fetched["first_run"],
+            by_time=run.window is not None,
+            payload=payload,
+            concurrent_calls=route.concurrent_calls,
+            dead_letters=self._dead_letters,
+            refusals=None if run.window else KeptRefusals(health),
+            suspect=health.suspect() if self._dead_letters and not run.window else None,
+            waits=self.waits,
+        )
+        if self._killed:
+            delivery.stop(_KILLED)
+        delivery.run(lambda: batches)
+        if isinstance(keeper, WindowProgress):
+            keeper.finish()
+
+    def on_kill(self) -> None:
+        """Airflow ends the task: stop, await what is under way, save."""
+        self._killed = True
+        if self._delivery:
+            self._delivery.stop(_KILLED)
+
+    def _settle(self, report: Report, run: RunSettings) -> None:
+        """Enter what became of the events; without a delivery none was reached."""
+        from auth0_webhooks.delivery.progress import State
+        from auth0_webhooks.report import age
+
+        report.not_reached = report.selected
+        if self._delivery is None:
+            return
+        counts, figures, progress = self._delivery.progress.counts(), self._delivery.figures, self._delivery.progress
+        report.delivered_now = counts[State.DELIVERED_NOW]
+        report.delivered_before = counts[State.DELIVERED_BEFORE]
+        report.dead_lettered = counts[State.DEAD_LETTERED]
+        report.set_aside = self._dead_letters.set_aside if self._dead_letters else []
+        report.refused = counts[State.REFUSED]
+        done = report.delivered_now + report.delivered_before + report.dead_lettered
+        report.not_reached = report.selected - done - report.refused
+        report.repeated, report.retried, report.posts = progress.repeated, figures.retried, figures.posts
+        report.slowest_answer = round(figures.slowest_answer, 3)
+        if run.window:
+            return
+        place = self._delivery.stored
+        report.checkpoint_after = _shown(place) if place else None
+        if report.stopped or done < report.selected:
+            # A place without an id tells no age: it is where the log begins, or where somebody wants to begin.
+            waits_since = place.date if place and place.log_id else report.first_event
+            report.lag_seconds = round(age(waits_since, time.time()), 1)
+            report.warn_of_age(run.route.retention_days)
+
+    def _note_set_aside(self, report: Report, run: RunSettings) -> None:
+        """Leave it to the callback after the last try to tell a person; what an earlier try set aside is told, too."""
+        from auth0_webhooks.state.health import Health
+
+        if run.window or not report.dead_lettered:
+            return
+        first = report.set_aside[0] if report.set_aside else {}
+        try:
+            Health(run.route.name).note_aside(
+                report.dead_lettered, f"{first.get('log_id')} (type {first.get('type')!r}): {first.get('answer')}"
+            )
+        except WebhookRouteError as error:
+            log.warning("nobody will be told of the events that were set aside: %s", error)
+
+
+def _report(context: Context, run: RunSettings, fetched: dict[str, Any], filtered: dict[str, Any]) -> Report:
+    """The report of a run before its delivery."""
+    from auth0_webhooks.model.events import Position
+    from auth0_webhooks.report import new_report
+
+    checkpoint = None if run.window else _shown(Position(*fetched["start"]))
+    report = new_report(
+        context,
+        run,
+        checkpoint_before=checkpoint,
+        checkpoint_after=checkpoint,
+        notes=list(fetched["notes"]),
+        **{
+            key: fetched[key] for key in ("read", "first_event", "last_event", "gap", "stopped", "api_requests", "token_requests")
+        },
+        **filtered["counts"],
+    )
+    report.not_reached = report.selected
+    # Whichever task was told so: a dry run never becomes a real one.
+    report.dry_run = report.dry_run or fetched["dry_run"]
+    return report
+
+
+def _emit(context: Context, route: Route, report: Report) -> None:
+    """Tell the rest of Airflow: the next run when there is more, other DAGs when something was delivered."""
+    from auth0_webhooks.operators.assets import delivered_alias, delivered_asset, drain_alias, new_events_asset
+
+    if report.stopped == "limit" and not report.dry_run and not report.window:
+        context["outlet_events"][drain_alias(route)].add(new_events_asset(route))
+    # What an earlier try of this run delivered counts, too: that try told nobody.
+    if report.delivered_now or report.delivered_before:
+        context["outlet_events"][delivered_alias(route)].add(delivered_asset(route), extra=report.as_dict())
+
+
+def _shown(place: Any) -> str | None:
+    return f"{place.log_id or 'start'} ({place.date})"

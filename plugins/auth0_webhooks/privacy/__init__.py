@@ -1,0 +1,1 @@
+"""What a route takes out of its events before anyone else sees them."""

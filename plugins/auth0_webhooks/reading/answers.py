@@ -1,0 +1,139 @@
+"""What the answers of Auth0's Management API say, and whether they keep its rules."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timedelta, timezone
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urljoin, urlsplit
+
+import requests
+
+from auth0_webhooks.errors import SettingError, TenantAnswerError
+from auth0_webhooks.model.checkpoint import iso, parse_time
+from auth0_webhooks.model.events import LogEvent, Position, log_id_order
+from auth0_webhooks.reading.rate_limit import RateLimit
+from auth0_webhooks.webhook.answers import parse_retry_after
+
+
+def check_order(events: list[LogEvent], previous: Position) -> None:
+    """Auth0 promises ascending log ids, newer than ``from``: anything else could hide a lost or a repeated event.
+
+    :raises TenantAnswerError: naming the event.
+    """
+    last = previous.log_id
+    for event in events:
+        if last is not None and log_id_order(event.log_id) <= log_id_order(last):
+            raise TenantAnswerError(
+                f"the tenant's page is out of order: event {event.log_id} comes after {last} (a page sent twice?)"
+            )
+        last = event.log_id
+
+
+def check_dates(events: list[LogEvent], _previous: Position) -> None:
+    """A search was asked for by ascending date: in any other order its last date would hide what lies before it.
+
+    :raises TenantAnswerError: naming the event.
+    """
+    last = ""
+    for event in events:
+        try:
+            date = iso(parse_time(event.date))
+        except ValueError:
+            continue
+        if date < last:
+            raise TenantAnswerError(f"the tenant's search is not in the order of dates: event {event.log_id} comes after {last}")
+        last = date
+
+
+def next_link(response: requests.Response, log: str) -> tuple[dict[str, str] | None, str | None]:
+    """The parameters of the next link where it leads to the log at ``log``, else the host (or path) to which it leads.
+
+    The token must not follow a link to another place, so only the parameters are ever taken of it.
+    """
+    link = response.links.get("next", {}).get("url")
+    if not link:
+        return None, None
+    try:
+        to, here = urlsplit(urljoin(log, link)), urlsplit(log)
+        same = _place(to) == _place(here)
+    except ValueError:
+        return None, "an address that is none"
+    if not same:
+        return None, to.hostname if to.hostname != here.hostname else f"another port or path of {to.hostname}"
+    return dict(parse_qsl(to.query)) or None, None
+
+
+def _place(url: Any) -> tuple[Any, ...]:
+    return url.scheme, url.hostname, url.port or {"http": 80, "https": 443}.get(url.scheme), url.path
+
+
+def rate_limit(response: requests.Response) -> RateLimit:
+    """What an answer says of the rate limit."""
+    headers = response.headers
+    try:
+        most = int(headers["x-ratelimit-limit"]) if "x-ratelimit-limit" in headers else None
+        return RateLimit(most, int(headers["x-ratelimit-remaining"]), float(headers["x-ratelimit-reset"]))
+    except (KeyError, ValueError):
+        return RateLimit()
+
+
+def answered_at(response: requests.Response) -> datetime | None:
+    """When the tenant answered at the latest, by its own time, which it gives in whole seconds; None where it does not."""
+    try:
+        return parsedate_to_datetime(response.headers["Date"]).astimezone(timezone.utc) + timedelta(seconds=1)
+    except (KeyError, ValueError, TypeError, OverflowError):
+        return None
+
+
+def rate_limit_wait(response: requests.Response) -> float:
+    """Seconds until a used-up rate limit lifts, at most an hour."""
+    wait = parse_retry_after(response.headers.get("Retry-After"))
+    if wait is None:
+        try:
+            wait = float(response.headers["x-ratelimit-reset"]) - time.time()
+        except (KeyError, ValueError):
+            wait = 1.0
+    return min(max(wait, 0.0), 3600.0)
+
+
+def in_words(error: requests.exceptions.RequestException) -> str:
+    """Why there was no answer, without the address and what went with it."""
+    if isinstance(error, requests.exceptions.SSLError):
+        return "TLS failed, or its certificate is not trusted"
+    if isinstance(error, requests.exceptions.Timeout):
+        return "time-out"
+    return "the connection failed" if isinstance(error, requests.exceptions.ConnectionError) else type(error).__name__
+
+
+def asked_of(session: requests.Session) -> dict[str, Any]:
+    """The session's proxies, CA bundle and certificate, to be named with each request.
+
+    What only the session says the environment's proxies and CA bundle override; and JSON has no tuples, which requests wants.
+
+    :raises SettingError: when one of the files is not there.
+    """
+    proxies: Any = session.proxies
+    cert: Any = session.cert
+    files = [cert] if isinstance(cert, str) else list(cert or ())
+    for file in [session.verify, *files]:
+        if isinstance(file, str) and not Path(file).exists():
+            raise SettingError(f"the tenant's connection: extra 'verify' or 'cert' names a file that is not there: {file}")
+    return {
+        "proxies": dict.fromkeys(("http", "https"), proxies) if isinstance(proxies, str) else proxies or None,
+        "verify": session.verify,
+        "cert": tuple(cert) if isinstance(cert, list) else cert,
+    }
+
+
+def reason(response: requests.Response, secret: str) -> str:
+    """Status and Auth0's own words; no more than that of the body, and never the client secret."""
+    try:
+        answer = response.json()
+        words = answer.get("error_description") or answer.get("message") or answer.get("error") or ""
+    except (ValueError, AttributeError):
+        words = ""
+    words = str(words)[:200].replace(secret, "***")
+    return f"{response.status_code} {words or response.reason}".strip()

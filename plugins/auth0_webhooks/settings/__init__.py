@@ -1,0 +1,1 @@
+"""The settings of a route, and the YAML file that holds them."""

@@ -1,0 +1,256 @@
+"""Routes: which tenant's events go to which webhook, read from ``dags/webhook_routes.yaml``."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from croniter import croniter
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+
+from auth0_webhooks.errors import SettingError
+from auth0_webhooks.filtering.log_types import parse_level, types_of
+from auth0_webhooks.filtering.selection import Selection
+from auth0_webhooks.filtering.where import Where
+from auth0_webhooks.model.checkpoint import iso, parse_time
+from auth0_webhooks.payload.envelope import Kind
+from auth0_webhooks.payload.payload import MOST_EVENTS, Form
+from auth0_webhooks.privacy.redaction import parse_rules
+from auth0_webhooks.privacy.search import Action
+
+MAX_CONCURRENT_CALLS = 100
+DEAD_LETTER_DAG_ID = "auth0_webhook_dead_letters"
+
+
+def parse_types(value: Any) -> list[str]:
+    """Turn a list or a comma-separated text of log types into a list without blanks and repeats.
+
+    :raises ValueError: when it is neither.
+    """
+    if value is None:
+        return []
+    if isinstance(value, str):
+        value = value.split(",")
+    if not isinstance(value, list) or not all(isinstance(code, str) for code in value):
+        raise ValueError("expected a list of log types, or a text with commas between them")
+    return list(dict.fromkeys(code.strip() for code in value if code.strip()))
+
+
+def _parse_start(value: Any) -> Any:
+    if value in ("oldest", "now"):
+        return value
+    try:
+        return parse_time(value)
+    except ValueError:
+        raise ValueError("expected oldest, now, or a date-time such as 2026-11-22T10:00:00Z") from None
+
+
+def _parse_watch(value: Any) -> Any:
+    # YAML reads "off" as false.
+    if value is False or value in ("off", None):
+        return None
+    if isinstance(value, bool):
+        raise ValueError("expected off, or the seconds between two looks")  # noqa: TRY004 - pydantic reports only ValueError
+    return value
+
+
+def _not_bool(value: Any) -> Any:
+    # YAML reads "yes" and "on" as true, which pydantic would take for the number 1.
+    if isinstance(value, bool):
+        raise ValueError("expected a whole number")  # noqa: TRY004 - pydantic reports only ValueError
+    return value
+
+
+def _parse_where(value: Any) -> Any:
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise ValueError("expected an expression such as connection == 'Users'")  # noqa: TRY004 - pydantic reports only ValueError
+    Where(value)
+    return value
+
+
+def _parse_categories(value: Any) -> list[str]:
+    categories = parse_types(value)
+    for category in categories:
+        types_of(category)
+    return categories
+
+
+Level = Annotated[int, BeforeValidator(parse_level)]
+Types = Annotated[list[str], BeforeValidator(parse_types)]
+Count = Annotated[int, BeforeValidator(_not_bool)]
+
+
+class Route(BaseModel):
+    """The settings of one route. Its name is the id of its DAG."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,200}$")
+    auth0_conn_id: str = Field("auth0_default", min_length=1)
+    webhook_conn_id: str = Field("webhook_default", min_length=1)
+    schedule: str = "*/5 * * * *"
+    log_level: Level = 0
+    log_types: Types = []
+    exclude_types: Types = ["sapi", "fapi"]
+    concurrent_calls: Count = Field(5, ge=1, le=MAX_CONCURRENT_CALLS)
+    start_from: Annotated[Literal["oldest", "now"] | datetime, BeforeValidator(_parse_start)] = "oldest"
+    on_reject: Literal["stop", "dead_letter"] = "stop"
+    dead_letter_path: str | None = Field(None, min_length=1)
+    dead_letter_path_shared: bool = False
+    max_logs_per_run: Count = Field(20_000, ge=1, le=1_000_000)
+    retention_days: Annotated[int | None, BeforeValidator(_not_bool)] = Field(None, ge=1, le=365)
+    on_gap: Literal["go_on", "stop"] = "go_on"
+    watch: Annotated[float | None, BeforeValidator(_parse_watch)] = Field(3.0, ge=1, le=3600)
+    alarm_conn_id: str | None = Field(None, min_length=1)
+    alarm_lag_seconds: Count = Field(900, ge=1)
+    payload: Form = "event"
+    max_events: Count = Field(100, ge=1, le=MOST_EVENTS)
+    max_bytes: Count = Field(1_000_000, ge=1_000, le=100_000_000)
+    gzip: bool = False
+    allow_private_addresses: bool = True
+    envelope: Kind = "none"
+    include_types: Annotated[list[str], BeforeValidator(_parse_categories)] = []
+    where: Annotated[str | None, BeforeValidator(_parse_where)] = None
+    redact: Annotated[dict[str, Action], BeforeValidator(parse_rules)] = {}
+
+    @field_validator("schedule")
+    @classmethod
+    def _cron(cls, value: str) -> str:
+        # Only cron gives the data intervals that a backfill needs (@once, @continuous and the like have none).
+        try:
+            if len(value.split()) > 6:
+                raise ValueError("a year")
+            # A date that never comes (31 February) would take the good routes down, too, and show no import error.
+            croniter(value).get_next()
+            croniter(value).get_prev()
+        except (ValueError, KeyError):
+            raise ValueError("expected a cron expression (UTC) that comes round, such as '*/5 * * * *'") from None
+        return value
+
+    @field_validator("name")
+    @classmethod
+    def _free(cls, value: str) -> str:
+        if value == DEAD_LETTER_DAG_ID:
+            raise ValueError("this is the id of the DAG for dead letters")
+        return value
+
+    @field_validator("alarm_conn_id")
+    @classmethod
+    def _elsewhere(cls, value: str | None, others: ValidationInfo) -> str | None:
+        # Airflow's notifier sends what is in the extra as headers: of the webhook's connection the key of pseudonyms, too.
+        if value is not None and value == others.data.get("webhook_conn_id"):
+            raise ValueError("expected a connection of its own, not the webhook's")
+        return value
+
+    @property
+    def retention(self) -> timedelta:
+        """How long the tenant keeps an event, as far as is known: Auth0's smallest plan keeps a day."""
+        return timedelta(days=self.retention_days or 1)
+
+    @property
+    def wanted_types(self) -> list[str]:
+        """The log types that are named one by one or by their category; empty: all."""
+        return list(dict.fromkeys([*self.log_types, *(code for name in self.include_types for code in types_of(name))]))
+
+    @property
+    def selection(self) -> Selection:
+        """The route's filter."""
+        where = Where(self.where) if self.where else None
+        return Selection(self.log_level, frozenset(self.wanted_types), frozenset(self.exclude_types), where)
+
+    def next_tick(self, moment: datetime | None) -> datetime | None:
+        """When the schedule comes round next after a moment (UTC), which ends the data interval that begins there."""
+        return croniter(self.schedule, moment).get_next(datetime) if moment else None
+
+    @property
+    def start_from_text(self) -> str:
+        """``start_from`` as one would write it."""
+        return self.start_from if isinstance(self.start_from, str) else iso(self.start_from)
+
+    @property
+    def checkpoint_key(self) -> str:
+        """The name of the Variable that holds the route's checkpoint."""
+        return f"{self.name}_checkpoint"
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """PyYAML lets the last of two equal keys win: a route defined twice would silently lose one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"{key!r} is there twice", key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def load_routes(path: Path) -> tuple[list[Route], list[str]]:
+    """Read the routes file: ``routes``, one entry each, and ``defaults``, settings of all routes that do not say otherwise.
+
+    :returns: the good routes, and for each thing that is wrong one sentence naming file, route and key. A broken route
+        does not take the good ones with it.
+    """
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)  # noqa: S506 - a SafeLoader
+    except OSError as error:
+        return [], [f"{path.name}: cannot be read: {error.strerror}"]
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        return [], [f"{path.name}: not valid YAML: {' '.join(str(error).split())}"]
+    if not isinstance(content, dict) or not isinstance(content.get("routes"), dict):
+        return [], [f"{path.name}: expected the key 'routes' with one entry a route, such as 'auth0_log_webhooks:'"]
+    unknown = [key for key in content if key not in {"routes", "defaults"}]
+    errors = [f"{path.name}: unknown key {key!r}: expected 'routes' or 'defaults'" for key in unknown]
+    defaults, routes = _none_as_empty(content.get("defaults")), []
+    if not _is_settings(defaults):
+        return [], [*errors, f"{path.name}: defaults: {_SETTINGS_EXPECTED}"]
+    for name, settings in content["routes"].items():
+        own = _none_as_empty(settings)
+        if not _is_settings(own):
+            errors.append(f"{path.name}: route {name!r}: {_SETTINGS_EXPECTED}")
+            continue
+        try:
+            routes.append(Route(name=name, **{**defaults, **own}))
+        except ValidationError as error:
+            for detail in error.errors():
+                inherited = detail["loc"] and detail["loc"][0] in defaults.keys() - own.keys()
+                errors.append(f"{path.name}: {'defaults' if inherited else f'route {name!r}'}: {_describe(detail)}")
+    return routes, list(dict.fromkeys(errors))
+
+
+_SETTINGS_EXPECTED = "expected settings as 'key: value' lines (and no 'name' key)"
+
+
+def _none_as_empty(value: Any) -> Any:
+    return {} if value is None else value
+
+
+def _is_settings(value: Any) -> bool:
+    return isinstance(value, dict) and "name" not in value and all(isinstance(key, str) for key in value)
+
+
+def _describe(detail: Any) -> str:
+    key = str(detail["loc"][0]) if detail["loc"] else ""
+    if detail["type"] == "extra_forbidden":
+        known = ", ".join(field for field in Route.model_fields if field != "name")
+        return f"unknown key {key!r}: expected one of {known}"
+    message = detail["msg"].removeprefix("Value error, ")
+    return f"key {key!r}: {message[0].lower()}{message[1:]}, got {detail['input']!r}"
+
+
+def check_run_settings(settings: dict[str, Any], route: Route) -> Route:
+    """The route with the settings of one run over it; None means "as the route says".
+
+    :raises SettingError: naming the key and what was expected.
+    """
+    try:
+        given = {key: value for key, value in settings.items() if value is not None}
+        return Route(**{**route.model_dump(), **given})
+    except ValidationError as error:
+        problems = "; ".join(_describe(detail) for detail in error.errors())
+        raise SettingError(f"route {route.name!r}, params of this run: {problems}") from None

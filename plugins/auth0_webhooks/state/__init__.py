@@ -1,0 +1,1 @@
+"""What outlives a task: Variables, dead letters, the batches between tasks."""

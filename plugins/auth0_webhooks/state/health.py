@@ -1,0 +1,247 @@
+"""Whether a route is well: what its last live runs came to, kept in a Variable for the watch, the alarm and people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime, timedelta, timezone
+from typing import Literal
+
+from airflow.sdk import Variable
+from airflow.sdk.exceptions import AirflowRuntimeError
+
+from auth0_webhooks.delivery.refusals import MOST_REFUSED
+from auth0_webhooks.errors import AirflowUnavailableError
+from auth0_webhooks.model.checkpoint import iso, parse_time
+from auth0_webhooks.settings.route import DEAD_LETTER_DAG_ID
+from auth0_webhooks.state.variables import read_variable
+
+TELL_AGAIN = timedelta(days=1)
+"""How often a person is told while a route stays bad."""
+
+MOST_UNTOLD = 20
+"""How much waits for a person who cannot be told; then the oldest is given up."""
+
+SUSPECT_RUNS, SUSPECT_SPAN = 10, timedelta(hours=6)
+"""So many runs, over so long, must have failed on the same first event before it is suspected of being at fault."""
+SET_ASIDE = "set aside: "
+"""How the problem of a route begins that set events aside, and is well otherwise."""
+
+Change = Literal["bad", "still bad", "well", "gap"]
+
+
+@dataclass(frozen=True)
+class Stuck:
+    """The first event of the runs that failed because the webhook takes it neither for good nor for bad.
+
+    ``since`` is when the first of ``runs`` runs failed on it (UTC, ISO 8601); ``told``: a person was told its name.
+    """
+
+    log_id: str
+    type: str
+    since: str
+    runs: int = 1
+    told: bool = False
+
+    def is_suspect(self, now: datetime) -> bool:
+        """Whether it may be the event that is at fault, not the webhook."""
+        return self.runs >= SUSPECT_RUNS and now - parse_time(self.since) >= SUSPECT_SPAN
+
+
+@dataclass(frozen=True)
+class State:
+    """What is wrong, since when and since which run, and when a person was told last (UTC, ISO 8601).
+
+    ``problem`` is empty where the route is well and a person is yet to be told. ``gap`` is where the gap began that was
+    found last. ``untold`` holds what a person could not be told yet, each a change and its words, the oldest first.
+    ``refused`` are the log ids of the events refused in a row, across live runs, since the webhook accepted one. ``stuck`` is
+    the event that the runs get no further than. ``aside`` is how many events were set aside that nobody was told of yet,
+    ``aside_first`` names the first of them, ``aside_told`` says when a person was told last of such.
+    """
+
+    problem: str
+    run_id: str
+    since: str
+    told: str
+    gap: str = ""
+    untold: list[list[str]] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    stuck: Stuck | None = None
+    aside: int = 0
+    aside_first: str = ""
+    aside_told: str = ""
+
+    @property
+    def refuses_everything(self) -> bool:
+        """Whether the webhook refused so many in a row that it is the endpoint, not the events."""
+        return len(self.refused) >= MOST_REFUSED
+
+
+_WELL = State("", "", "", "")
+
+
+class Health:
+    """The state of one route. A route without the Variable is well."""
+
+    def __init__(self, route: str) -> None:
+        self.key = f"{route}_health"
+
+    def load(self) -> State | None:
+        """What is stored; None when the route is well.
+
+        :raises AirflowUnavailableError: when it cannot be read.
+        """
+        try:
+            stored = json.loads(read_variable(self.key) or "null")
+            stuck = Stuck(**stored["stuck"]) if stored.get("stuck") else None
+            return State(**{**stored, "stuck": stuck, "refused": [str(log_id) for log_id in stored.get("refused") or []]})
+        except (ValueError, TypeError, AttributeError, KeyError):
+            return None
+
+    def is_left_to_the_clock(self) -> bool:
+        """Whether the last live run failed or is held, or the webhook refuses everything; no when that cannot be told."""
+        try:
+            state = self.load()
+        except AirflowUnavailableError:
+            return False
+        return state is not None and (state.problem.startswith(("failed", "held")) or state.refuses_everything)
+
+    def note(
+        self,
+        problem: str | None,
+        run_id: str,
+        gap: str | None = None,
+        now: datetime | None = None,
+        *,
+        first: tuple[str, str] | None = None,
+        sets_aside: bool = False,
+    ) -> list[list[str]]:
+        """Take down how a live run ended.
+
+        :param problem: what is wrong, or None.
+        :param gap: the time whose events are gone, as the report has it; the same gap is found anew until a run succeeds.
+        :param first: log id and type of the first event that is still to be delivered, where the run failed because the
+            webhook did not take it for now.
+        :param sets_aside: the route sets such an event aside by itself, so that nobody need be told its name.
+        :returns: what a person is to be told, each a change and its words: not the same each run, but once a day while it
+            stays bad. It counts as not told until :meth:`told` is called.
+        :raises AirflowUnavailableError: when it cannot be read or stored.
+        """
+        now, before = now or datetime.now(timezone.utc), self.load()
+        last = before or _WELL
+        messages, found = list(last.untold), last.gap
+        if gap and (began := gap.partition(" .. ")[0]) != found:
+            messages.append(["gap", gap])
+            found = began
+        if last.refuses_everything:
+            problem = problem or last.problem  # a run that had nothing to send says nothing of that
+        stuck, name_it = _stuck(last.stuck, first, problem, now, sets_aside=sets_aside)
+        if first and stuck and stuck.told:
+            problem = f"{problem}; since {stuck.since} no run got further than event {stuck.log_id} (type {stuck.type!r})"
+        told_today = bool(last.aside_told) and now - parse_time(last.aside_told) < TELL_AGAIN
+        aside = _in_words(last) if last.aside and not told_today else ""
+        if aside and problem:
+            messages.append(["still bad" if last.problem else "bad", aside])
+        problem = problem or aside or None
+        # What is bad on top of events that were set aside is news.
+        news = last.problem.startswith(SET_ASIDE) and problem and not problem.startswith(SET_ASIDE)
+        bad_before = last if last.problem and not news else None
+        again = bad_before is None or not bad_before.told or now - parse_time(bad_before.told) >= TELL_AGAIN
+        due = again or name_it or problem == aside
+        if problem and due:
+            messages.append(["still bad" if bad_before else "bad", problem])
+        if bad_before and not problem:
+            messages.append(["well", bad_before.problem])
+        since, told = (bad_before.since, bad_before.told) if bad_before else (iso(now), "")
+        state = replace(
+            last,
+            problem=problem or "",
+            run_id=run_id,
+            since=since,
+            told=iso(now) if due else told,
+            gap=found,
+            untold=messages[-MOST_UNTOLD:],
+            stuck=stuck,
+            aside=0 if aside else last.aside,
+            aside_first="" if aside else last.aside_first,
+            aside_told=iso(now) if aside else last.aside_told if told_today else "",
+        )
+        self._store(state, before)
+        return state.untold
+
+    def suspect(self, now: datetime | None = None) -> str | None:
+        """The log id of the event that may be at fault for runs that fail. Raises what :meth:`load` raises."""
+        state = self.load()
+        stuck = state.stuck if state else None
+        return stuck.log_id if stuck and stuck.is_suspect(now or datetime.now(timezone.utc)) else None
+
+    def told(self, count: int) -> None:
+        """A person was told the first ``count`` of what :meth:`note` returned; the next run is to tell the others."""
+        if (state := self.load()) and count:
+            self._store(replace(state, untold=state.untold[count:]), state)
+
+    def note_aside(self, count: int, first: str) -> None:
+        """Take down that a live run set events aside, and the first of them; :meth:`note` tells it, at most once a day."""
+        before = self.load()
+        last = before or _WELL
+        self._store(replace(last, aside=last.aside + count, aside_first=last.aside_first or first), before)
+
+    def keep_refused(self, log_ids: Sequence[str]) -> None:
+        """Keep which events were refused in a row."""
+        before = self.load()
+        self._store(replace(before or _WELL, refused=list(log_ids)), before)
+
+    def _store(self, state: State, before: State | None) -> None:
+        if state.problem or state.untold or state.refused or state.stuck or state.aside or state.aside_told:
+            self._save(state)
+        elif before:
+            self._delete()
+
+    def _save(self, state: State) -> None:
+        try:
+            Variable.set(self.key, json.dumps(asdict(state), indent=1), description="What is wrong with a route. Safe to delete.")
+        except AirflowRuntimeError as error:
+            raise AirflowUnavailableError(f"Variable {self.key!r} cannot be stored: {error.error.error}") from None
+
+    def _delete(self) -> None:
+        try:
+            Variable.delete(self.key)
+        except AirflowRuntimeError as error:
+            raise AirflowUnavailableError(f"Variable {self.key!r} cannot be removed: {error.error.error}") from None
+
+
+class KeptRefusals:
+    """The events that the webhook refused in a row, kept with the route's health."""
+
+    def __init__(self, health: Health) -> None:
+        self._health = health
+
+    def load(self) -> Sequence[str]:
+        """Read them. Raises what :meth:`Health.load` raises."""
+        state = self._health.load()
+        return state.refused if state else ()
+
+    def save(self, log_ids: Sequence[str]) -> None:
+        """Store them. Raises what :meth:`Health.keep_refused` raises."""
+        self._health.keep_refused(log_ids)
+
+
+def _in_words(state: State) -> str:
+    return (
+        f"{SET_ASIDE}{state.aside:,} events, the first {state.aside_first}; the DAG {DEAD_LETTER_DAG_ID} lists them, and sends "
+        "them again"
+    )
+
+
+def _stuck(
+    before: Stuck | None, first: tuple[str, str] | None, problem: str | None, now: datetime, *, sets_aside: bool
+) -> tuple[Stuck | None, bool]:
+    """The event that the runs get no further than after one more run, and whether a person is to be told its name now."""
+    if first is None:
+        # A run that failed for another reason says nothing of it; one that ended well got past it.
+        return (before if problem else None), False
+    log_id, kind = first
+    stuck = replace(before, runs=before.runs + 1) if before and before.log_id == log_id else Stuck(log_id, kind, iso(now))
+    name_it = stuck.is_suspect(now) and not stuck.told and not sets_aside
+    return (replace(stuck, told=True) if name_it else stuck), name_it

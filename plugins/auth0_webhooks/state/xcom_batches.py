@@ -1,0 +1,165 @@
+"""How a run's batches pass from task to task through XCom, and how they are removed when it ends."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from auth0_webhooks.errors import BatchesMixedError, BatchMissingError, DeliveryStoppedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow.sdk import Context
+
+    from auth0_webhooks.model.batch import Batch
+
+log = logging.getLogger(__name__)
+
+FETCH, FILTER, DELIVER = "fetch", "filter", "deliver"
+"""The task ids of a route's DAG."""
+OPEN_BATCHES = "open_batches"
+"""XCom key of fetch that says, while it is there, that a run's batches have not been removed yet."""
+
+
+def batch_key(number: int) -> str:
+    """The XCom key of a batch."""
+    return f"batch_{number:05d}"
+
+
+class Batches:
+    """The batches of one task, each of the one try that its manifest names, without a hole from the first to the last.
+
+    Another try's batch can stand among them: a task may be cleared by itself, and a try that was taken for dead may come back
+    and push. What is checked are the labels, so nothing is decompressed for it.
+
+    :param made_by: the id of the try.
+    :param fetched: what fetch returned; the filter keeps the number and the places of its batches.
+    """
+
+    def __init__(self, context: Context, task_id: str, *, made_by: str, fetched: dict[str, Any]) -> None:
+        from auth0_webhooks.model.events import Position
+
+        self._ti, self._task_id, self._made_by, self._count = context["ti"], task_id, made_by, fetched["batches"]
+        self._start, self._end = Position(*fetched["start"]), Position(*fetched["batches_end"])
+        self._first: Any = None
+
+    def check(self) -> None:
+        """Make sure of all of them before the first is used.
+
+        :raises BatchMissingError: when one is no longer there.
+        :raises BatchesMixedError: when one is another try's, or events are missing between two.
+        """
+        for number, (packed, _) in enumerate(self._packed()):
+            if number == 0:
+                self._first = packed  # most runs have one batch, which is then read once
+
+    def __iter__(self) -> Iterator[Batch]:
+        """One at a time, from the first on; checked again, since others may write at any time. Raises as :meth:`check`."""
+        from auth0_webhooks.model.batch import unpack
+
+        for packed, name in self._packed():
+            yield unpack(packed, name=name)
+
+    def _packed(self) -> Iterator[tuple[Any, str]]:
+        from auth0_webhooks.model.batch import WHAT_TO_DO, label_of
+
+        place = self._start
+        for number in range(self._count):
+            key = batch_key(number)
+            name = f"{key} of task {self._task_id!r}"
+            packed = self._first if number == 0 else None
+            if packed is None:
+                packed = self._ti.xcom_pull(task_ids=self._task_id, key=key)
+            label = label_of(packed, name=name)
+            if label.made_by != self._made_by:
+                raise BatchesMixedError(f"{name} was made by another try than the result of {self._task_id!r}: {WHAT_TO_DO}")
+            if (label.number, label.start) != (number, place):
+                raise BatchesMixedError(f"events are missing before {name}: {WHAT_TO_DO}")
+            place = label.end
+            yield packed, name
+        if place != self._end:
+            raise BatchesMixedError(f"events are missing after the last batch of task {self._task_id!r}: {WHAT_TO_DO}")
+
+
+def fetched_batches(context: Context) -> tuple[dict[str, Any], Batches]:
+    """What fetch returned, and its batches.
+
+    :raises BatchMissingError: when it returned nothing.
+    :raises BatchesMixedError: when it was an earlier version's.
+    """
+    fetched = _manifest(context, FETCH, "batches_end")
+    return fetched, Batches(context, FETCH, made_by=fetched["fetch"], fetched=fetched)
+
+
+def filtered_batches(context: Context) -> tuple[dict[str, Any], dict[str, Any], Batches]:
+    """What fetch returned, what filter returned, and the batches of filter.
+
+    :raises BatchMissingError: when one of them returned nothing.
+    :raises BatchesMixedError: when the filter worked on another fetch, or one of them was an earlier version's.
+    """
+    from auth0_webhooks.model.batch import WHAT_TO_DO
+
+    fetched, filtered = _manifest(context, FETCH, "batches_end"), _manifest(context, FILTER, "fetch")
+    if filtered["fetch"] != fetched["fetch"]:
+        raise BatchesMixedError(f"fetch ran again after filter, and filter is to be cleared, too: {WHAT_TO_DO}")
+    return fetched, filtered, Batches(context, FILTER, made_by=filter_id(fetched, filtered["filter"]), fetched=fetched)
+
+
+def filter_id(fetched: dict[str, Any], filter_try: str) -> str:
+    """The id by which batches of a try of filter are known: fetch's own, and filter's."""
+    return f"{fetched['fetch']}.{filter_try}"
+
+
+def remove_batches(context: Context) -> None:
+    """Callback after the last word of a run's tasks: no batch, and so no user data, outlives its run.
+
+    A task that was told to end does not have the last word: another try may be at work on the same batches. What it leaves
+    is removed when the run ends, or by the next run.
+    """
+    if not isinstance(context.get("exception"), DeliveryStoppedError):
+        _remove_batches_of(context, str(context["run_id"]), ended=context["ti"].task_id == FETCH)
+
+
+def remove_leftovers(context: Context) -> None:
+    """Remove the batches of an ended run whose callbacks never ran, as after a power cut."""
+    ti = context["ti"]
+    run_id = ti.xcom_pull(task_ids=FETCH, key=OPEN_BATCHES, include_prior_dates=True, map_indexes=-1)
+    if not isinstance(run_id, str) or run_id == context["run_id"]:
+        return
+    if ti.get_dagrun_state(ti.dag_id, run_id) in {"success", "failed"}:
+        log.info("removing the batches that run %s left behind", run_id)
+        _remove_batches_of(context, run_id, ended=True)
+
+
+def _remove_batches_of(context: Context, run_id: str, *, ended: bool) -> None:
+    """Remove them; where fetch may be running again, which ``ended`` excludes, its mark stays for the next run to look."""
+    from airflow.sdk.execution_time.xcom import XCom
+
+    ti = context["ti"]
+    for task_id in (FETCH, FILTER):
+        told = ti.xcom_pull(task_ids=task_id, run_id=run_id)
+        ended = ended or (task_id == FETCH and isinstance(told, dict))
+        count = told.get("batches", 0) if isinstance(told, dict) else 0
+        number = 0
+        # A task that ended early has told no count, and another try may have pushed more: what is found goes, too.
+        while number < count or ti.xcom_pull(task_ids=task_id, key=batch_key(number), run_id=run_id) is not None:
+            XCom.delete(key=batch_key(number), task_id=task_id, dag_id=ti.dag_id, run_id=run_id)
+            number += 1
+    if ended:
+        XCom.delete(key=OPEN_BATCHES, task_id=FETCH, dag_id=ti.dag_id, run_id=run_id)
+
+
+def _manifest(context: Context, task_id: str, key: str) -> dict[str, Any]:
+    """What a task of this run returned: the counts that go with its batches, and ``key``, which an earlier version left out."""
+    from auth0_webhooks.model.batch import WHAT_TO_DO
+
+    result = context["ti"].xcom_pull(task_ids=task_id)
+    if not isinstance(result, dict):
+        raise BatchMissingError(
+            f"task {task_id!r} of this run has no result in XCom: it is running again or has failed, was marked success "
+            f"without having run, or the result was removed; {WHAT_TO_DO}"
+        )
+    if key not in result:
+        raise BatchesMixedError(f"the result of task {task_id!r} was made by an earlier version of auth0_webhooks: {WHAT_TO_DO}")
+    return result

@@ -1,0 +1,229 @@
+"""The watch: starts a live run as soon as the tenant's log has an event that the route wants.
+
+It runs in Airflow's triggerer and only ever wakes runs, so nothing can be lost by it: whatever it misses, the clock's
+next run reads. Routes on one tenant share one look.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Hashable, Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from airflow.triggers.base import BaseEventTrigger, TriggerEvent
+
+from auth0_webhooks.errors import TenantRefusedError, WebhookRouteError
+from auth0_webhooks.filtering.selection import Selection
+from auth0_webhooks.filtering.where import Where
+from auth0_webhooks.model.checkpoint import parse_checkpoint, parse_time
+from auth0_webhooks.model.events import LogEvent, Position, log_id_order
+
+if TYPE_CHECKING:
+    from auth0_webhooks.hooks.auth0 import TenantHook
+
+log = logging.getLogger(__name__)
+
+FULL_PAGE = 100
+LONGEST_PAUSE = 60.0
+"""Seconds between looks at the most, while the tenant does not answer or its rate limit is nearly used up."""
+
+
+REMIND_SECONDS = 30.0
+"""How often a route that has not read what it wants is woken again: Airflow forgets what it was told while a DAG is paused."""
+
+
+class Seen(NamedTuple):
+    """What one look found: the new events, or ``many`` of them, which were not all read.
+
+    ``upto`` is the place at which the look ended, None on an empty log.
+    """
+
+    events: tuple[LogEvent, ...] = ()
+    many: bool = False
+    upto: Position | None = None
+
+    @property
+    def types(self) -> set[str]:
+        """The log types of the new events."""
+        return {event.type for event in self.events}
+
+
+class Look:
+    """One look after the other at a tenant's log; blocking. Its cursor is in memory only.
+
+    :param checkpoints: the Variables of the routes that share this look: the first look begins at the earliest of them.
+    """
+
+    def __init__(self, hook: TenantHook, checkpoints: Iterable[str]) -> None:
+        self._hook, self._checkpoints = hook, tuple(checkpoints)
+        self.cursor: Position | None = None
+        self._began = False
+
+    def __call__(self) -> Seen | None:
+        """Look once, at the cost of one request; None when there is nothing new.
+
+        :raises WebhookRouteError: one of the Tenant errors, or of the errors of what Airflow holds.
+        """
+        if self.cursor is None:
+            self.cursor = None if self._began else self._earliest_checkpoint()
+        if self.cursor is None:
+            return self._from_the_newest()
+        try:
+            page = self._hook.page_after(self.cursor)
+        except TenantRefusedError:
+            # As for a cursor that expired: the run that is woken finds out what it is.
+            return self._skip_to_the_newest()
+        if len(page) >= FULL_PAGE:
+            # A backlog is the runs' to read; the watch goes on from its end.
+            return self._skip_to_the_newest()
+        if page:
+            self.cursor = page[-1].position
+        return Seen(tuple(page)) if page else None
+
+    def _skip_to_the_newest(self) -> Seen:
+        self.cursor, self._began = None, False
+        self._from_the_newest()
+        return Seen(many=True)
+
+    def _from_the_newest(self) -> Seen | None:
+        newest = self._hook.newest()
+        woke, self._began = self._began, True
+        if newest is None:
+            return None
+        self.cursor = newest.position
+        # The log was empty at the look before.
+        return Seen(many=True) if woke else None
+
+    def _earliest_checkpoint(self) -> Position | None:
+        places = [place for place in map(_checkpoint_at, self._checkpoints) if place and place.log_id]
+        return min(places, key=lambda place: log_id_order(str(place.log_id)), default=None)
+
+
+def pause_after(failed: int, seconds: float, asked: float = 0.0) -> float:
+    """Seconds until the next look after so many that failed in a row; ``asked`` is what the tenant asked for."""
+    return min(max(seconds * 2.0 ** min(failed, 10), asked), LONGEST_PAUSE)
+
+
+def _checkpoint_at(key: str) -> Position | None:
+    from auth0_webhooks.state.variables import read_variable
+
+    text = read_variable(key)
+    return parse_checkpoint(text, key=key).position if text else None
+
+
+class LogWatch(BaseEventTrigger):
+    """Fires when there are new events that its route wants, at most once a look.
+
+    :param seconds: between looks.
+    :param checkpoint: the Variable of the route's own checkpoint.
+    :param log_level: with ``log_types``, ``exclude_types`` and ``where`` the route's filter.
+    :param checkpoints: the checkpoint Variables of all routes that watch this tenant at this pace.
+    :param remind_seconds: how often a route that has not read what it wants is woken again.
+    """
+
+    def __init__(
+        self,
+        *,
+        route: str,
+        auth0_conn_id: str,
+        seconds: float,
+        log_level: int,
+        log_types: list[str],
+        exclude_types: list[str],
+        checkpoint: str,
+        checkpoints: list[str],
+        where: str | None = None,
+        remind_seconds: float = REMIND_SECONDS,
+    ) -> None:
+        super().__init__()
+        self._kwargs: dict[str, Any] = {
+            "route": route,
+            "auth0_conn_id": auth0_conn_id,
+            "seconds": seconds,
+            "log_level": log_level,
+            "log_types": log_types,
+            "exclude_types": exclude_types,
+            "checkpoint": checkpoint,
+            "checkpoints": checkpoints,
+            "where": where,
+            "remind_seconds": remind_seconds,
+        }
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """For the triggerer, which builds the watch from it."""
+        return f"{__name__}.{type(self).__name__}", self._kwargs
+
+    def shared_stream_key(self) -> Hashable:
+        """Routes on one tenant, looking at the same pace, share one look."""
+        return ("auth0-log", *(self._kwargs[key] for key in ("auth0_conn_id", "seconds")), *self._kwargs["checkpoints"])
+
+    @classmethod
+    async def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncIterator[Seen]:
+        """Look for as long as there is a route that watches. Whatever goes wrong slows it down, nothing ends it."""
+        from auth0_webhooks.hooks.auth0 import TenantHook
+        from auth0_webhooks.state.variables import TokenVariable
+
+        conn_id, seconds, failed = kwargs["auth0_conn_id"], float(kwargs["seconds"]), 0
+        hook = TenantHook(conn_id, TokenVariable(conn_id), tries=1)
+        look = Look(hook, kwargs["checkpoints"])
+        while True:
+            pause = max(seconds, min(hook.seconds_to_more_requests(), LONGEST_PAUSE))
+            try:
+                seen = await asyncio.to_thread(look)
+                failed = 0
+            except Exception as error:  # noqa: BLE001 - the watch survives anything
+                failed += 1
+                said = error if isinstance(error, WebhookRouteError) else type(error).__name__
+                asked = getattr(error, "retry_after", None) or 0.0
+                pause = pause_after(failed, seconds, asked)
+                log.warning("the watch on %s: %s; looking again in %.0f s", conn_id, said, pause)
+                hook.close()
+            else:
+                yield (seen or Seen())._replace(upto=look.cursor)
+            await asyncio.sleep(pause)
+
+    async def filter_shared_stream(self, shared_stream: AsyncIterator[Seen]) -> AsyncIterator[TriggerEvent]:
+        """Fire for what the route wants, and again while it has not read it; also for what was there before it came.
+
+        A route whose last live run failed, or that is held, is left to the clock.
+        """
+        from auth0_webhooks.state.health import Health
+
+        kwargs = self._kwargs
+        where = Where(kwargs["where"]) if kwargs["where"] else None
+        selection = Selection(kwargs["log_level"], frozenset(kwargs["log_types"]), frozenset(kwargs["exclude_types"]), where)
+        unread, remind_at, came = None, 0.0, True
+        async for seen in shared_stream:
+            wanted = seen.many or any(map(selection.wants, seen.events))
+            if wanted or came:
+                unread, came = seen.upto, False
+            if not wanted:
+                if unread is None or time.monotonic() < remind_at:
+                    continue
+                if not await asyncio.to_thread(self._is_before, unread):
+                    unread = None
+                    continue
+            remind_at = time.monotonic() + kwargs["remind_seconds"]
+            if await asyncio.to_thread(Health(kwargs["route"]).is_left_to_the_clock):
+                continue
+            yield TriggerEvent({"route": kwargs["route"]})
+
+    def _is_before(self, place: Position) -> bool:
+        """Whether the route's checkpoint lies before an event; no when that cannot be told."""
+        try:
+            at = _checkpoint_at(self._kwargs["checkpoint"])
+            if at is None:
+                return False
+            if at.log_id and place.log_id:
+                return log_id_order(at.log_id) < log_id_order(place.log_id)
+            # Only a time yet: reading starts with the events from that time on.
+            return parse_time(at.date) <= parse_time(place.date)
+        except (WebhookRouteError, ValueError):
+            return False
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """The same where the triggerer shares nothing."""
+        async for event in self.filter_shared_stream(type(self).open_shared_stream(self._kwargs)):
+            yield event

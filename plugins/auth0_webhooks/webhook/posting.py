@@ -1,0 +1,114 @@
+"""One POST after the other until the webhook has answered for good: the tries, the pauses between them, and when to give up."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from auth0_webhooks.errors import EndpointHeldError, EndpointUnavailableError, EndpointWrongError
+from auth0_webhooks.model.checkpoint import Hold, iso
+from auth0_webhooks.waits import Waits
+from auth0_webhooks.webhook.answers import SLOW_DOWN, Answer, Outcome, hold_of, outcome_of
+
+if TYPE_CHECKING:
+    import aiohttp
+
+    from auth0_webhooks.payload.payload import Message
+    from auth0_webhooks.webhook.endpoint import Endpoint
+
+
+@dataclass
+class Figures:
+    """What a delivery counted besides the states of its events."""
+
+    posts: int = 0
+    retried: int = 0
+    slowest_answer: float = 0.0
+    moved_by_hand: bool = False
+    held: Hold | None = None
+
+
+class Posting:
+    """POSTs to one endpoint, tried again while the answer says "for now".
+
+    ``started`` counts the POSTs that have begun, ``not_before`` is the end of the pause that the endpoint asked for
+    (seconds, monotonic).
+
+    :param on_hold: what to tell a person about a hold.
+    :param stopped: set once no POST may begin any more.
+    """
+
+    def __init__(self, endpoint: Endpoint, figures: Figures, *, on_hold: str, stopped: asyncio.Event, waits: Waits) -> None:
+        self.endpoint, self._figures, self._on_hold = endpoint, figures, on_hold
+        self._stopped, self._waits = stopped, waits
+        self.started = 0
+        self.not_before = 0.0
+
+    async def post(
+        self, session: aiohttp.ClientSession, message: Message, *, seconds: float | None = None
+    ) -> tuple[Answer | None, int]:
+        """Try one POST until it is delivered or refused; None where the run stops before that.
+
+        :param seconds: how long it is tried again, from its first failure on; by default as the waits say.
+        :returns: the answer, and which POST of ``started`` got it.
+        :raises EndpointWrongError: when its address or credentials are wrong.
+        :raises EndpointHeldError: when it asks not to be called for longer than that.
+        :raises EndpointUnavailableError: when it does not take the message in that time; with its last answer.
+        """
+        tries, deadline = 0, 0.0
+        allowed = self._waits.post_retries if seconds is None else seconds
+        while True:
+            while (pause := self.not_before - time.monotonic()) > 0 and not self._stopped.is_set():
+                await self._sleep(pause)
+            if self._stopped.is_set():
+                return None, 0
+            began = time.monotonic()
+            self.started += 1
+            number = self.started
+            answer = await self.endpoint.post(session, message)
+            now = time.monotonic()
+            tries += 1
+            self._figures.posts += 1
+            self._figures.retried += tries > 1
+            self._figures.slowest_answer = max(self._figures.slowest_answer, now - began)
+            outcome = outcome_of(answer, deep=message.deep)
+            if outcome in {Outcome.DELIVERED, Outcome.EVENT_REFUSED}:
+                return answer._replace(tries=tries), number
+            deadline = deadline or now + allowed
+            delay = self._delay(answer._replace(tries=tries), outcome, message, deadline - now)
+            if answer.status in SLOW_DOWN:
+                self.not_before = max(self.not_before, now + delay)
+            await self._sleep(delay)
+
+    def _delay(self, answer: Answer, outcome: Outcome, message: Message, left: float) -> float:
+        """Seconds until a POST may be tried again; raises when it may not."""
+        what = f"the webhook at {self.endpoint.name}: {answer} ({message.what}, try {answer.tries})"
+        if outcome is Outcome.ENDPOINT_WRONG:
+            raise EndpointWrongError(
+                f"{what}; nothing more is sent until its address or credentials are mended: check the route's webhook "
+                "connection, then start the next run"
+            )
+        if hold := hold_of(answer, longer_than=self._waits.post_retries):
+            if self._figures.held and self._figures.held.until > hold.until:
+                hold = self._figures.held
+            self._figures.held = hold
+            raise EndpointHeldError(f"{what}; held until {iso(hold.until)}, as it asked: {self._on_hold}")
+        back_off: float = min(self._waits.first_back_off * 2 ** (answer.tries - 1), self._waits.longest_back_off)
+        delay = max(answer.retry_after or 0.0, back_off * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+        if delay > left:
+            raise EndpointUnavailableError(
+                f"{what}, tried again for {self._waits.post_retries:.0f} s; the next try goes on from there",
+                retry_after=answer.retry_after,
+                answer=answer,
+            )
+        return delay
+
+    async def _sleep(self, seconds: float) -> None:
+        """Wait, but no longer than until the run stops."""
+        try:
+            await asyncio.wait_for(self._stopped.wait(), seconds)
+        except asyncio.TimeoutError:
+            pass
