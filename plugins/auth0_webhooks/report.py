@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from auth0_webhooks.errors import LedgerError
 from auth0_webhooks.filtering.log_types import LEVELS, levels
-from auth0_webhooks.model.checkpoint import iso, parse_time
+from auth0_webhooks.times import iso, parse_time
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

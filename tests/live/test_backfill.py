@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from auth0_webhooks.model.checkpoint import iso, parse_checkpoint
+from auth0_webhooks.model.checkpoint import parse_checkpoint
+from auth0_webhooks.times import iso
 from tests.live.past import HOUR, Past
 
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from auth0_webhooks.model.checkpoint import iso
+from auth0_webhooks.times import iso
 from tests.live.browser import MISSING, Browser
 from tests.live.past import HOUR, Past
 

@@ -13,8 +13,8 @@ import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from auth0_webhooks.model.checkpoint import iso, parse_time
 from auth0_webhooks.reading.window import SETTLE
+from auth0_webhooks.times import iso, parse_time
 from tests.live.browser import BROWSE, MISSING
 from tests.live.page import DEAD_LETTERS, Page, Stack, behave
 from tests.live.stack import routes_of

@@ -10,7 +10,8 @@ from base64 import b64encode
 import pytest
 from standardwebhooks.webhooks import Webhook
 
-from auth0_webhooks.webhook.endpoint import Endpoint, base_url
+from auth0_webhooks.connections.fields import base_url
+from auth0_webhooks.webhook.endpoint import Endpoint
 from demo.tenant import CLIENT_ID, CLIENT_SECRET
 from tests.support.api_server import SETTINGS, ApiServer
 

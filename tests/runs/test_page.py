@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from auth0_webhooks.model.checkpoint import iso
+from auth0_webhooks.times import iso
 from tests.support.api_server import SETTINGS, ApiServer, Rows, ago, report
 
 pytestmark = [pytest.mark.airflow, pytest.mark.postgres]

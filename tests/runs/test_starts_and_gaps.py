@@ -6,7 +6,8 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from auth0_webhooks.model.checkpoint import iso, parse_checkpoint
+from auth0_webhooks.model.checkpoint import parse_checkpoint
+from auth0_webhooks.times import iso
 from tests.support.runner import hours_ago, in_window, spread, unpacked
 
 pytestmark = [pytest.mark.airflow, pytest.mark.usefixtures("airflow_home", "connections")]

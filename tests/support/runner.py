@@ -9,7 +9,8 @@ import yaml
 from airflow.dag_processing.dagbag import DagBag
 from sqlalchemy import text
 
-from auth0_webhooks.model.checkpoint import iso, parse_checkpoint
+from auth0_webhooks.model.checkpoint import parse_checkpoint
+from auth0_webhooks.times import iso
 
 
 class Runner:

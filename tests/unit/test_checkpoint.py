@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auth0_webhooks.errors import SettingError
-from auth0_webhooks.model.checkpoint import MAX_ACKNOWLEDGED, Checkpoint, Hold, before, parse_checkpoint, parse_time
+from auth0_webhooks.model.checkpoint import MAX_ACKNOWLEDGED, Checkpoint, Hold, before, parse_checkpoint
 from auth0_webhooks.model.events import Position
+from auth0_webhooks.times import parse_time
 from tests.support.factory import log_id
 
 ids = st.integers(0, 10**30).map(log_id)

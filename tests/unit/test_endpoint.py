@@ -8,10 +8,12 @@ import subprocess
 import pytest
 from airflow.sdk import Connection
 
+from auth0_webhooks.connections.fields import base_url
 from auth0_webhooks.errors import SettingError
 from auth0_webhooks.payload.payload import Payload
-from auth0_webhooks.webhook.answers import Answer, Outcome, outcome_of, parse_retry_after
-from auth0_webhooks.webhook.endpoint import Endpoint, base_url
+from auth0_webhooks.times import parse_retry_after
+from auth0_webhooks.webhook.answers import Answer, Outcome, outcome_of
+from auth0_webhooks.webhook.endpoint import Endpoint
 from demo.receiver import Receiver
 from tests.support.factory import events
 from tests.support.raw_server import answering

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auth0_webhooks.errors import TenantAnswerError
-from auth0_webhooks.model.checkpoint import iso
 from auth0_webhooks.model.deep_json import read_object
 from auth0_webhooks.model.events import Position, ingested, log_id_order, parse_page
+from auth0_webhooks.times import iso
 
 START = Position("1", None)
 json_values = st.recursive(

@@ -7,9 +7,9 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from auth0_webhooks.model.checkpoint import iso
 from auth0_webhooks.page.summary import Run, Stored, dead_letters, history, summary
 from auth0_webhooks.settings.route import Route
+from auth0_webhooks.times import iso
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=timezone.utc)
 LOG_ID = "90020261122100000000000000000000000000000000000000000001"

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auth0_webhooks.errors import TenantRefusedError
-from auth0_webhooks.model.checkpoint import iso, parse_time
 from auth0_webhooks.model.events import LogEvent, Position, log_id_order
 from auth0_webhooks.reading.answers import check_order
 from auth0_webhooks.reading.live import CLOCKS_DIFFER, OLDEST, Reading
 from auth0_webhooks.reading.rate_limit import RateLimit
 from auth0_webhooks.reading.window import SETTLE
+from auth0_webhooks.times import iso, parse_time
 from auth0_webhooks.waits import WAITS
 
 BEGAN = datetime(2026, 11, 22, 10, tzinfo=timezone.utc)

@@ -7,9 +7,10 @@ from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
 from airflow.sdk.execution_time.comms import ErrorResponse
 
 from auth0_webhooks.errors import AirflowUnavailableError
-from auth0_webhooks.model.checkpoint import Checkpoint, Hold, parse_time
+from auth0_webhooks.model.checkpoint import Checkpoint, Hold
 from auth0_webhooks.model.events import Position
 from auth0_webhooks.state.window_progress import WindowProgress
+from auth0_webhooks.times import parse_time
 from tests.support.factory import log_id
 
 PLACE = Checkpoint(Position(log_id(7), "2026-11-22T10:00:00.000Z", seen=True), (log_id(9),))

@@ -15,12 +15,13 @@ from dataclasses import replace
 import pytest
 from airflow.sdk import Connection
 
+from auth0_webhooks.connections.fields import base_url
 from auth0_webhooks.errors import EndpointWrongError, SettingError, TenantUnavailableError
 from auth0_webhooks.hooks.auth0 import TenantHook
 from auth0_webhooks.model.events import Position
 from auth0_webhooks.payload.payload import Payload
 from auth0_webhooks.webhook.addresses import is_public
-from auth0_webhooks.webhook.endpoint import Endpoint, base_url
+from auth0_webhooks.webhook.endpoint import Endpoint
 from demo.receiver import Receiver
 from demo.tenant import CLIENT_ID, CLIENT_SECRET, Tenant
 from tests.conftest import set_connection

@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 
 from auth0_webhooks.errors import SettingError, TenantAnswerError, WindowLimitedError, WindowTooLargeError
 from auth0_webhooks.hooks.auth0 import TenantHook
-from auth0_webhooks.model.checkpoint import iso, time_order
+from auth0_webhooks.model.checkpoint import time_order
 from auth0_webhooks.model.events import LogEvent, Position
 from auth0_webhooks.reading.rate_limit import RateLimit
 from auth0_webhooks.reading.window import Window, WindowReading, window_of
+from auth0_webhooks.times import iso
 from tests.support.factory import QUICK
 
 START = datetime(2026, 11, 22, 10, tzinfo=timezone.utc)

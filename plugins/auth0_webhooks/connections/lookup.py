@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from airflow.sdk import BaseHook, Variable
 from airflow.sdk.exceptions import AirflowNotFoundException, AirflowRuntimeError
 
+from auth0_webhooks.connections.fields import how_to_set
 from auth0_webhooks.errors import AirflowUnavailableError, SettingError
-from auth0_webhooks.webhook.endpoint import how_to_set
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection

@@ -16,6 +16,7 @@ import requests
 from airflow.providers.http.hooks.http import HttpHook
 from airflow.sdk.log import mask_secret
 
+from auth0_webhooks.connections.fields import base_url, how_to_set
 from auth0_webhooks.connections.lookup import get_connection
 from auth0_webhooks.errors import (
     SettingError,
@@ -42,7 +43,6 @@ from auth0_webhooks.reading.kept_token import KeptToken, TokenStore
 from auth0_webhooks.reading.patience import Patience
 from auth0_webhooks.reading.rate_limit import RateLimit
 from auth0_webhooks.waits import WAITS, Waits
-from auth0_webhooks.webhook.endpoint import base_url, how_to_set
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection

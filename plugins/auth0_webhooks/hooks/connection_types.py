@@ -13,9 +13,9 @@ from airflow.sdk import BaseHook
 from auth0_webhooks.connections.lookup import get_connection
 from auth0_webhooks.errors import WebhookRouteError
 from auth0_webhooks.hooks.auth0 import TenantHook
-from auth0_webhooks.model.checkpoint import iso
 from auth0_webhooks.model.events import LogEvent, Position
 from auth0_webhooks.payload.payload import Payload
+from auth0_webhooks.times import iso
 from auth0_webhooks.webhook import answers as outcomes
 from auth0_webhooks.webhook.endpoint import Endpoint
 

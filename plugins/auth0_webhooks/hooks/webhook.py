@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from urllib.parse import urlsplit
 
+from auth0_webhooks.connections.fields import base_url, how_to_set
 from auth0_webhooks.connections.lookup import get_connection
 from auth0_webhooks.errors import SettingError
 from auth0_webhooks.model.events import LogEvent
@@ -14,7 +15,7 @@ from auth0_webhooks.privacy.masking import masked
 from auth0_webhooks.privacy.redaction import MIN_KEY, Redaction
 from auth0_webhooks.settings.route import Route
 from auth0_webhooks.waits import WAITS
-from auth0_webhooks.webhook.endpoint import Endpoint, base_url, how_to_set
+from auth0_webhooks.webhook.endpoint import Endpoint
 
 
 def payload_of(route: Route) -> Payload:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any
 
 from auth0_webhooks.errors import SettingError
 from auth0_webhooks.model.events import Position, log_id_order
+from auth0_webhooks.times import iso, parse_time
 
 MAX_ACKNOWLEDGED = 100
 """How many acknowledgements beyond the checkpoint are remembered with it: about 6 kB of ids. Batches have more, see payload."""
@@ -127,30 +128,6 @@ def time_order(position: Position) -> tuple[datetime, tuple[int, str]]:
 def before_in_time(one: Position, other: Position) -> bool:
     """Whether ``one`` lies before ``other`` in a window."""
     return time_order(one) < time_order(other)
-
-
-def parse_time(value: Any, *, zone_required: bool = False) -> datetime:
-    """Read an ISO 8601 date-time; without a time zone it is UTC, unless ``zone_required``.
-
-    :raises ValueError: when it is not one.
-    """
-    if isinstance(value, datetime):
-        moment = value
-    else:
-        try:
-            # Python 3.10 reads neither "Z" nor every number of decimals.
-            text = re.sub(r"\.(\d+)", lambda match: "." + match[1][:6].ljust(6, "0"), value.strip())
-            moment = datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", text))
-        except (AttributeError, TypeError, ValueError):
-            raise ValueError("not a date-time such as 2026-11-22T10:00:00Z") from None
-    if zone_required and moment.tzinfo is None:
-        raise ValueError("without a time zone: write 2026-11-22T10:00:00Z for UTC, or +01:00 at the end")
-    return moment.replace(tzinfo=timezone.utc) if moment.tzinfo is None else moment.astimezone(timezone.utc)
-
-
-def iso(moment: datetime) -> str:
-    """A UTC time the way Auth0 writes it: ``2026-11-22T10:00:00.000Z``."""
-    return moment.astimezone(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _time(position: Position) -> datetime:

@@ -16,11 +16,11 @@ from fastapi import Path as InPath
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 
-from auth0_webhooks.model.checkpoint import iso
 from auth0_webhooks.page import stored
 from auth0_webhooks.page.stored import GetUserDep, SessionDep
 from auth0_webhooks.page.summary import SPANS, dead_letters, ended_after, history, summary
 from auth0_webhooks.settings.route import DEAD_LETTER_DAG_ID
+from auth0_webhooks.times import iso
 
 STATIC = Path(__file__).with_name("static")
 MAX_REPORTS = 3000

@@ -10,9 +10,10 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from auth0_webhooks.errors import SettingError
-from auth0_webhooks.model.checkpoint import Checkpoint, iso, parse_checkpoint, parse_time
+from auth0_webhooks.model.checkpoint import Checkpoint, parse_checkpoint
 from auth0_webhooks.report import DAY
 from auth0_webhooks.settings.route import Route
+from auth0_webhooks.times import iso, parse_time
 
 LEDGER = (
     "mode", "window", "dry_run", "outcome", "read", "excluded", "below_level", "other_type", "not_matching", "selected",

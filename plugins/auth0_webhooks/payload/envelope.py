@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from auth0_webhooks.model.checkpoint import parse_time
 from auth0_webhooks.model.events import LogEvent, ingested
+from auth0_webhooks.times import parse_time
 
 Kind = Literal["none", "standard", "cloudevents"]
 

@@ -12,10 +12,9 @@ from urllib.parse import parse_qsl, urljoin, urlsplit
 import requests
 
 from auth0_webhooks.errors import SettingError, TenantAnswerError
-from auth0_webhooks.model.checkpoint import iso, parse_time
 from auth0_webhooks.model.events import LogEvent, Position, log_id_order
 from auth0_webhooks.reading.rate_limit import RateLimit
-from auth0_webhooks.webhook.answers import parse_retry_after
+from auth0_webhooks.times import iso, parse_retry_after, parse_time
 
 
 def check_order(events: list[LogEvent], previous: Position) -> None:

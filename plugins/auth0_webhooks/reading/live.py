@@ -18,9 +18,9 @@ from auth0_webhooks.errors import (
     TenantRefusedError,
     WindowTooLargeError,
 )
-from auth0_webhooks.model.checkpoint import iso, parse_time
 from auth0_webhooks.model.events import LogEvent, Position, cursor_at, ingested, log_id_order
 from auth0_webhooks.reading.window import SEARCH_PAGE, SETTLE, Searching, Window, WindowReading
+from auth0_webhooks.times import iso, parse_time
 from auth0_webhooks.waits import WAITS
 
 log = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ from tenacity import (
 )
 
 from auth0_webhooks.errors import TenantAnswerError, TenantRateLimitedError, TenantUnavailableError, WindowLimitedError
-from auth0_webhooks.model.checkpoint import iso
+from auth0_webhooks.times import iso
 from auth0_webhooks.waits import Waits
 
 log = logging.getLogger(__name__)

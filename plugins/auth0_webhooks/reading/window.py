@@ -15,9 +15,10 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple, Protocol
 
 from auth0_webhooks.errors import SettingError, TenantAnswerError, WindowTooLargeError
-from auth0_webhooks.model.checkpoint import iso, parse_time, time_order
+from auth0_webhooks.model.checkpoint import time_order
 from auth0_webhooks.model.events import LogEvent, Position
 from auth0_webhooks.reading.rate_limit import RateLimit
+from auth0_webhooks.times import iso, parse_time
 
 log = logging.getLogger(__name__)
 

@@ -14,11 +14,11 @@ from auth0_webhooks.errors import SettingError
 from auth0_webhooks.filtering.log_types import parse_level, types_of
 from auth0_webhooks.filtering.selection import Selection
 from auth0_webhooks.filtering.where import Where
-from auth0_webhooks.model.checkpoint import iso, parse_time
 from auth0_webhooks.payload.envelope import Kind
 from auth0_webhooks.payload.payload import MOST_EVENTS, Form
 from auth0_webhooks.privacy.redaction import parse_rules
 from auth0_webhooks.privacy.search import Action
+from auth0_webhooks.times import iso, parse_time
 
 MAX_CONCURRENT_CALLS = 100
 DEAD_LETTER_DAG_ID = "auth0_webhook_dead_letters"

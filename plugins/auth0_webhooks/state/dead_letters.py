@@ -19,9 +19,9 @@ from airflow.sdk import ObjectStoragePath
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 from auth0_webhooks.errors import DeadLetterStoreError, SettingError
-from auth0_webhooks.model.checkpoint import iso
 from auth0_webhooks.model.events import LogEvent, Position
 from auth0_webhooks.privacy.redaction import redaction_mark
+from auth0_webhooks.times import iso
 
 if TYPE_CHECKING:
     from auth0_webhooks.settings.route import Route

@@ -13,9 +13,9 @@ from airflow.sdk.exceptions import AirflowRuntimeError
 
 from auth0_webhooks.delivery.refusals import MOST_REFUSED
 from auth0_webhooks.errors import AirflowUnavailableError
-from auth0_webhooks.model.checkpoint import iso, parse_time
 from auth0_webhooks.settings.route import DEAD_LETTER_DAG_ID
 from auth0_webhooks.state.variables import read_variable
+from auth0_webhooks.times import iso, parse_time
 
 TELL_AGAIN = timedelta(days=1)
 """How often a person is told while a route stays bad."""

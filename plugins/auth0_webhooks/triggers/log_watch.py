@@ -17,8 +17,9 @@ from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 from auth0_webhooks.errors import TenantRefusedError, WebhookRouteError
 from auth0_webhooks.filtering.selection import Selection
 from auth0_webhooks.filtering.where import Where
-from auth0_webhooks.model.checkpoint import parse_checkpoint, parse_time
+from auth0_webhooks.model.checkpoint import parse_checkpoint
 from auth0_webhooks.model.events import LogEvent, Position, log_id_order
+from auth0_webhooks.times import parse_time
 
 if TYPE_CHECKING:
     from auth0_webhooks.hooks.auth0 import TenantHook

@@ -1,14 +1,10 @@
-"""Network addresses: which are public, and a word of warning about plain http."""
+"""Network addresses: which are public, and a guard over those that are connected to."""
 
 from __future__ import annotations
 
 import ipaddress
-import logging
 import socket
 from typing import Any
-from urllib.parse import urlsplit
-
-log = logging.getLogger(__name__)
 
 NOT_PUBLIC = "not a public address"
 """What the error says with which a connection to another address is refused."""
@@ -47,19 +43,3 @@ def public_socket(info: Any) -> socket.socket:
     if not is_public(str(address[0])):
         raise OSError(f"{address[0]} is {NOT_PUBLIC}")
     return socket.socket(family=family, type=kind, proto=protocol)
-
-
-def warn_of_plain_http(url: str, conn_id: str) -> None:
-    """Say so where a connection is not encrypted, and leaves this machine."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    try:
-        here = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        here = host == "localhost" or host.endswith(".localhost")
-    if parts.scheme == "http" and not here:
-        log.warning(
-            "connection %r is plain http to %s: events and credentials can be read and changed on their way; use https",
-            conn_id,
-            host,
-        )

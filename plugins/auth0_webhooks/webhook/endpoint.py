@@ -11,17 +11,19 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import aiohttp
 from requests.structures import CaseInsensitiveDict
 from requests.utils import get_environ_proxies, prepend_scheme_if_needed, select_proxy
 
+from auth0_webhooks.connections.fields import ConnectionLike, base_url, how_to_set
 from auth0_webhooks.errors import EndpointWrongError, SettingError
+from auth0_webhooks.times import parse_retry_after
 from auth0_webhooks.waits import WAITS
-from auth0_webhooks.webhook.addresses import NOT_PUBLIC, public_socket, warn_of_plain_http
-from auth0_webhooks.webhook.answers import Answer, parse_retry_after
+from auth0_webhooks.webhook.addresses import NOT_PUBLIC, public_socket
+from auth0_webhooks.webhook.answers import Answer
 from auth0_webhooks.webhook.signing import Signer
 
 if TYPE_CHECKING:
@@ -39,62 +41,6 @@ _PROVIDER_KEYS = {"headers", "signing_secrets", "pseudonym_secret"}.union(
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """A token (RFC 9110, 5.6.2)."""
 _NO_HEADER_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-
-
-class ConnectionLike(Protocol):
-    """The fields of an Airflow connection that are used here."""
-
-    conn_id: str
-    conn_type: Any
-    host: str | None
-    schema: str | None
-    login: str | None
-    password: str | None
-    port: int | None
-
-    @property
-    def extra_dejson(self) -> dict[str, Any]:
-        """The connection's extra as a dict."""
-
-
-def how_to_set(conn_id: str) -> str:
-    """The end of every error about a connection."""
-    return f"set it under Admin > Connections or in AIRFLOW_CONN_{conn_id.upper()}"
-
-
-def base_url(connection: ConnectionLike, *, scheme: str = "https") -> str:
-    """The URL that a connection means.
-
-    Host may be a host name, a host with a path, or a whole URL. Schema is ``http`` or ``https``; in a connection that
-    was written as a URI (``https://example.com/hook``) Airflow puts the path there.
-
-    :param scheme: what counts where the connection names none.
-    :raises SettingError: when there is no host, or the result is no http(s) URL.
-    """
-    host, schema = (connection.host or "").strip(), (connection.schema or "").strip()
-    if not host:
-        raise SettingError(f"connection {connection.conn_id!r} has no host: {how_to_set(connection.conn_id)}")
-    path = ""
-    if schema.lower() in ("http", "https"):
-        scheme = schema.lower()
-    elif schema:
-        path = "/" + schema.lstrip("/")
-        scheme = connection.conn_type if connection.conn_type in ("http", "https") else scheme
-    url = host if "://" in host else f"{scheme}://{host}"
-    parts = urlsplit(url)
-    try:
-        port = parts.port
-        if connection.port and port is None:
-            url = parts._replace(netloc=f"{parts.netloc}:{connection.port}").geturl()
-        valid = parts.scheme in ("http", "https") and bool((parts.hostname or "").encode("idna"))
-    except ValueError:
-        valid = False
-    if not valid:
-        raise SettingError(
-            f"connection {connection.conn_id!r}: host and schema do not make an http(s) URL: {how_to_set(connection.conn_id)}"
-        )
-    warn_of_plain_http(url, connection.conn_id)
-    return url + path
 
 
 @dataclass(frozen=True)

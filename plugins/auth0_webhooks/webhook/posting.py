@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from auth0_webhooks.errors import EndpointHeldError, EndpointUnavailableError, EndpointWrongError
-from auth0_webhooks.model.checkpoint import Hold, iso
+from auth0_webhooks.model.checkpoint import Hold
+from auth0_webhooks.times import iso
 from auth0_webhooks.waits import Waits
 from auth0_webhooks.webhook.answers import SLOW_DOWN, Answer, Outcome, hold_of, outcome_of
 

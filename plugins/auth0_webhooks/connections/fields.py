@@ -1,0 +1,84 @@
+"""What the fields of a connection mean: its URL, and how a person sets them."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from auth0_webhooks.errors import SettingError
+
+log = logging.getLogger(__name__)
+
+
+class ConnectionLike(Protocol):
+    """The fields of an Airflow connection that are used here."""
+
+    conn_id: str
+    conn_type: Any
+    host: str | None
+    schema: str | None
+    login: str | None
+    password: str | None
+    port: int | None
+
+    @property
+    def extra_dejson(self) -> dict[str, Any]:
+        """The connection's extra as a dict."""
+
+
+def how_to_set(conn_id: str) -> str:
+    """The end of every error about a connection."""
+    return f"set it under Admin > Connections or in AIRFLOW_CONN_{conn_id.upper()}"
+
+
+def base_url(connection: ConnectionLike, *, scheme: str = "https") -> str:
+    """The URL that a connection means.
+
+    Host may be a host name, a host with a path, or a whole URL. Schema is ``http`` or ``https``; in a connection that
+    was written as a URI (``https://example.com/hook``) Airflow puts the path there.
+
+    :param scheme: what counts where the connection names none.
+    :raises SettingError: when there is no host, or the result is no http(s) URL.
+    """
+    host, schema = (connection.host or "").strip(), (connection.schema or "").strip()
+    if not host:
+        raise SettingError(f"connection {connection.conn_id!r} has no host: {how_to_set(connection.conn_id)}")
+    path = ""
+    if schema.lower() in ("http", "https"):
+        scheme = schema.lower()
+    elif schema:
+        path = "/" + schema.lstrip("/")
+        scheme = connection.conn_type if connection.conn_type in ("http", "https") else scheme
+    url = host if "://" in host else f"{scheme}://{host}"
+    parts = urlsplit(url)
+    try:
+        port = parts.port
+        if connection.port and port is None:
+            url = parts._replace(netloc=f"{parts.netloc}:{connection.port}").geturl()
+        valid = parts.scheme in ("http", "https") and bool((parts.hostname or "").encode("idna"))
+    except ValueError:
+        valid = False
+    if not valid:
+        raise SettingError(
+            f"connection {connection.conn_id!r}: host and schema do not make an http(s) URL: {how_to_set(connection.conn_id)}"
+        )
+    warn_of_plain_http(url, connection.conn_id)
+    return url + path
+
+
+def warn_of_plain_http(url: str, conn_id: str) -> None:
+    """Say so where a connection is not encrypted, and leaves this machine."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    try:
+        here = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        here = host == "localhost" or host.endswith(".localhost")
+    if parts.scheme == "http" and not here:
+        log.warning(
+            "connection %r is plain http to %s: events and credentials can be read and changed on their way; use https",
+            conn_id,
+            host,
+        )
