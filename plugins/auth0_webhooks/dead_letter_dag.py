@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import DAG, BaseOperator, Param
 
 from auth0_webhooks.errors import EndpointUnavailableError, SettingError, WebhookRouteError
+from auth0_webhooks.names import DEAD_LETTER_DAG_ID
 from auth0_webhooks.privacy.redaction import redaction_mark
-from auth0_webhooks.settings.route import DEAD_LETTER_DAG_ID, Route
+from auth0_webhooks.settings.route import Route
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from auth0_webhooks.webhook.answers import Answer
+from typing import Any
 
 
 class WebhookRouteError(Exception):
@@ -83,7 +80,7 @@ class EndpointUnavailableError(WebhookRouteError):
 
     first: tuple[str, str] | None = None
 
-    def __init__(self, message: str, *, retry_after: float | None = None, answer: Answer | None = None) -> None:
+    def __init__(self, message: str, *, retry_after: float | None = None, answer: Any = None) -> None:
         super().__init__(message, retry_after=retry_after)
         self.answer = answer
 

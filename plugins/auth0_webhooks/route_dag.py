@@ -10,6 +10,7 @@ from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, AssetWatcher, CronDataI
 from airflow.sdk.definitions.param import ParamsDict
 
 from auth0_webhooks.filtering.log_types import LEVELS, log_types
+from auth0_webhooks.names import DELIVER, FETCH, FILTER, TENANT_TAG
 from auth0_webhooks.operators.alarm import note_failure, note_success
 from auth0_webhooks.operators.assets import delivered_alias, drain_alias, new_events_asset
 from auth0_webhooks.operators.base import LONGEST_RETRY_DELAY, AnswerRetryPolicy
@@ -18,7 +19,7 @@ from auth0_webhooks.operators.fetch import FetchOperator
 from auth0_webhooks.operators.filter import FilterOperator
 from auth0_webhooks.reading.window import MAX_WINDOW_EVENTS
 from auth0_webhooks.settings.route import MAX_CONCURRENT_CALLS, Route
-from auth0_webhooks.state.xcom_batches import DELIVER, FETCH, FILTER, remove_batches
+from auth0_webhooks.state.xcom_batches import remove_batches
 from auth0_webhooks.triggers.log_watch import LogWatch
 from auth0_webhooks.waits import WAITS, Waits
 
@@ -39,7 +40,7 @@ def build_dag(route: Route, routes: Iterable[Route] = (), *, waits: Waits = WAIT
         dag_display_name=route.name.replace("_", " ").capitalize(),
         description=f"Auth0 log events of {route.auth0_conn_id} to {route.webhook_conn_id}",
         doc_md=_dag_docs(route),
-        tags=["auth0", "webhook", f"tenant:{route.auth0_conn_id}"],
+        tags=["auth0", "webhook", f"{TENANT_TAG}{route.auth0_conn_id}"],
         schedule=_schedule(route, routes),
         start_date=datetime(2020, 1, 1, tzinfo=timezone.utc),
         catchup=False,

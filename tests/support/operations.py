@@ -11,9 +11,9 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from auth0_webhooks.errors import BatchesMixedError, BatchMissingError
+from auth0_webhooks.ledger import Report
 from auth0_webhooks.model.checkpoint import parse_checkpoint
-from auth0_webhooks.report import Report
-from auth0_webhooks.state.xcom_batches import DELIVER, FETCH, FILTER
+from auth0_webhooks.names import DELIVER, FETCH, FILTER
 from auth0_webhooks.times import iso
 
 TASKS = (FETCH, FILTER, DELIVER)

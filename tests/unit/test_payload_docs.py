@@ -15,7 +15,7 @@ from auth0_webhooks.model.events import LogEvent, Position
 from auth0_webhooks.payload.envelope import Envelope
 from auth0_webhooks.payload.payload import Payload
 from auth0_webhooks.privacy.redaction import Redaction
-from auth0_webhooks.settings.route import load_routes
+from auth0_webhooks.settings.routes_file import load_routes
 from auth0_webhooks.webhook.endpoint import _PROVIDER_KEYS
 from auth0_webhooks.webhook.signing import Signer
 from tests.conftest import PROJECT

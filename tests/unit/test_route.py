@@ -5,7 +5,8 @@ from datetime import datetime, timezone
 import pytest
 
 from auth0_webhooks.errors import SettingError
-from auth0_webhooks.settings.route import Route, check_run_settings, load_routes
+from auth0_webhooks.settings.route import Route, check_run_settings
+from auth0_webhooks.settings.routes_file import load_routes
 
 
 def load(tmp_path, text):

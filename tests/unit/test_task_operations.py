@@ -23,6 +23,7 @@ from airflow.sdk.execution_time.comms import ErrorResponse
 from auth0_webhooks.connections import lookup as connections
 from auth0_webhooks.errors import BatchesMixedError, WebhookRouteError
 from auth0_webhooks.model import batch
+from auth0_webhooks.names import DELIVER, FETCH, FILTER
 from auth0_webhooks.operators.alarm import note_failure, note_success
 from auth0_webhooks.operators.base import PARAMS, AnswerRetryPolicy
 from auth0_webhooks.operators.deliver import DeliverOperator
@@ -31,7 +32,7 @@ from auth0_webhooks.operators.filter import FilterOperator
 from auth0_webhooks.route_dag import RETRIES
 from auth0_webhooks.settings.route import Route
 from auth0_webhooks.state import health, variables
-from auth0_webhooks.state.xcom_batches import DELIVER, FETCH, FILTER, remove_batches
+from auth0_webhooks.state.xcom_batches import remove_batches
 from auth0_webhooks.times import iso
 from auth0_webhooks.waits import Waits
 from demo.receiver import Receiver

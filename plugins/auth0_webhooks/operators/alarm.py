@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowTaskTimeout
 
 from auth0_webhooks.errors import DeliveryStoppedError, EndpointHeldError, WebhookRouteError
-from auth0_webhooks.state.xcom_batches import DELIVER
+from auth0_webhooks.names import DELIVER
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from auth0_webhooks.delivery.delivery import Delivery
-    from auth0_webhooks.report import Report
+    from auth0_webhooks.ledger import Report
     from auth0_webhooks.settings.route import Route
     from auth0_webhooks.state.dead_letters import DeadLetterStore
 
@@ -33,7 +33,7 @@ class DeliverOperator(RouteOperator):
 
     def execute(self, context: Context) -> None:
         """Deliver; pushes the report as XCom ``report`` whether or not it succeeds."""
-        from auth0_webhooks.report import new_report, outcome_of_delivery, publish
+        from auth0_webhooks.operators.reporting import new_report, outcome_of_delivery, publish
 
         run = self.run_settings(context)
         try:
@@ -125,7 +125,7 @@ class DeliverOperator(RouteOperator):
     def _settle(self, report: Report, run: RunSettings) -> None:
         """Enter what became of the events; without a delivery none was reached."""
         from auth0_webhooks.delivery.progress import State
-        from auth0_webhooks.report import age
+        from auth0_webhooks.ledger import age
 
         report.not_reached = report.selected
         if self._delivery is None:
@@ -168,7 +168,7 @@ class DeliverOperator(RouteOperator):
 def _report(context: Context, run: RunSettings, fetched: dict[str, Any], filtered: dict[str, Any]) -> Report:
     """The report of a run before its delivery."""
     from auth0_webhooks.model.events import Position
-    from auth0_webhooks.report import new_report
+    from auth0_webhooks.operators.reporting import new_report
 
     checkpoint = None if run.window else _shown(Position(*fetched["start"]))
     report = new_report(

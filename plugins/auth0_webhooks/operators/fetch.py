@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from auth0_webhooks.hooks.auth0 import TenantHook
+    from auth0_webhooks.ledger import Report
     from auth0_webhooks.reading.live import Reading
     from auth0_webhooks.reading.window import Window, WindowReading
-    from auth0_webhooks.report import Report
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ class FetchOperator(RouteOperator):
         """Read; returns the manifest of what was read, with the id of this try in ``fetch``, as each batch has it, too."""
         from auth0_webhooks.hooks.auth0 import TenantHook
         from auth0_webhooks.model.batch import batches, pack
-        from auth0_webhooks.report import new_report, publish
+        from auth0_webhooks.operators.reporting import new_report, publish
         from auth0_webhooks.state.variables import TokenVariable
 
         ti, run = context["ti"], self.run_settings(context)
@@ -147,7 +147,7 @@ def _gap(reading: Reading | WindowReading) -> str | None:
 
 def _enter_place(report: Report, reading: Reading | WindowReading, retention_days: int | None) -> None:
     """Enter in the report of a failed reading where it stands, and how long that may go on."""
-    from auth0_webhooks.report import age
+    from auth0_webhooks.ledger import age
 
     report.gap = _gap(reading)
     if not report.window and reading.start.log_id:

@@ -16,10 +16,10 @@ from fastapi import Path as InPath
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 
+from auth0_webhooks.names import DEAD_LETTER_DAG_ID
 from auth0_webhooks.page import stored
 from auth0_webhooks.page.stored import GetUserDep, SessionDep
 from auth0_webhooks.page.summary import SPANS, dead_letters, ended_after, history, summary
-from auth0_webhooks.settings.route import DEAD_LETTER_DAG_ID
 from auth0_webhooks.times import iso
 
 STATIC = Path(__file__).with_name("static")

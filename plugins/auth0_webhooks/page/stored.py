@@ -23,9 +23,10 @@ from airflow.models.variable import Variable
 from airflow.models.xcom import XComModel
 from sqlalchemy import select
 
+from auth0_webhooks.names import DEAD_LETTER_DAG_ID, DELIVER, FETCH, TENANT_TAG, checkpoint_key, delivered_name, health_key
 from auth0_webhooks.page.summary import Run, Stored
-from auth0_webhooks.settings.route import DEAD_LETTER_DAG_ID, Route, load_routes
-from auth0_webhooks.state.xcom_batches import DELIVER, FETCH
+from auth0_webhooks.settings.route import Route
+from auth0_webhooks.settings.routes_file import load_routes
 
 __all__ = ["GetUserDep", "SessionDep"]
 
@@ -38,7 +39,7 @@ LISTINGS = 10
 def may(session: Any, user: Any, dag_id: str) -> dict[str, bool]:
     """What a user may do with a route, by Airflow's own rules. ``read`` needs the DAG's runs and their XComs."""
     route, letters = _details(session, [dag_id, DEAD_LETTER_DAG_ID])
-    manager, variable = get_auth_manager(), VariableDetails(key=f"{dag_id}_checkpoint")
+    manager, variable = get_auth_manager(), VariableDetails(key=checkpoint_key(dag_id))
     return {
         "read": _may_read(user, route),
         "run": _allowed(user, "POST", route, DagAccessEntity.RUN),
@@ -74,7 +75,7 @@ def find_route(session: Any, dag_id: str) -> Any:
 
 
 def _routes() -> Any:
-    tagged = select(DagTag.dag_id).where(DagTag.name.like("tenant:%"))
+    tagged = select(DagTag.dag_id).where(DagTag.name.startswith(TENANT_TAG))
     columns: tuple[Any, ...] = (DagModel.dag_id, DagModel.dag_display_name, DagModel.is_paused, DagModel.fileloc)
     return select(*columns).where(DagModel.dag_id.in_(tagged), DagModel.is_stale.is_(False))
 
@@ -82,22 +83,22 @@ def _routes() -> Any:
 def stored(session: Any, routes: Sequence[Any], runs: int = RECENT) -> list[Stored]:
     """What is stored of these routes, each with its last ``runs`` runs; two short queries a route."""
     ids = [route.dag_id for route in routes]
-    variables = _variables(session, [f"{dag_id}_{what}" for dag_id in ids for what in ("checkpoint", "health")])
+    variables = _variables(session, [key(dag_id) for dag_id in ids for key in (checkpoint_key, health_key)])
     last = {dag_id: _rows(session, dag_id, runs) for dag_id in ids}
     reports = _reports(session, [row.id for rows in last.values() for row in rows])
     assets = dict(
-        session.execute(select(AssetModel.name, AssetModel.id).where(AssetModel.name.in_([f"{i}_delivered" for i in ids]))).all()
+        session.execute(select(AssetModel.name, AssetModel.id).where(AssetModel.name.in_([*map(delivered_name, ids)]))).all()
     )
     found = []
     for route in routes:
-        event = _last_event(session, assets.get(f"{route.dag_id}_delivered"))
+        event = _last_event(session, assets.get(delivered_name(route.dag_id)))
         found.append(
             Stored(
                 dag_id=route.dag_id,
                 name=route.dag_display_name,
                 paused=route.is_paused,
-                checkpoint=variables.get(f"{route.dag_id}_checkpoint"),
-                health=variables.get(f"{route.dag_id}_health"),
+                checkpoint=variables.get(checkpoint_key(route.dag_id)),
+                health=variables.get(health_key(route.dag_id)),
                 runs=[_run(row, reports.get(row.id)) for row in last[route.dag_id]],
                 delivered_at=event.timestamp if event else None,
                 delivered=event.extra if event else None,

@@ -10,8 +10,9 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from auth0_webhooks.errors import SettingError
+from auth0_webhooks.ledger import DAY
 from auth0_webhooks.model.checkpoint import Checkpoint, parse_checkpoint
-from auth0_webhooks.report import DAY
+from auth0_webhooks.names import checkpoint_key
 from auth0_webhooks.settings.route import Route
 from auth0_webhooks.times import iso, parse_time
 
@@ -89,7 +90,7 @@ def summary(stored: Stored, now: datetime) -> dict[str, Any]:
         "last_delivery": iso(stored.delivered_at) if stored.delivered_at else None,
         "last_run": stored.runs[0].as_json() if stored.runs else None,
         "checkpoint": {
-            "key": f"{stored.dag_id}_checkpoint",
+            "key": checkpoint_key(stored.dag_id),
             "log_id": checkpoint.position.log_id if checkpoint else None,
             "date": _moment(checkpoint.position.date) if checkpoint else None,
             "hold_until": iso(hold.until) if hold else None,
@@ -112,11 +113,11 @@ def _checkpoint(stored: Stored) -> tuple[Checkpoint | None, str | None]:
     if stored.checkpoint is None:
         return None, None
     try:
-        return parse_checkpoint(stored.checkpoint, key=f"{stored.dag_id}_checkpoint"), None
+        return parse_checkpoint(stored.checkpoint, key=checkpoint_key(stored.dag_id)), None
     except SettingError as error:
         return None, str(error)
     except OverflowError:
-        return None, f"Variable '{stored.dag_id}_checkpoint' holds a time outside the years 1 to 9999"
+        return None, f"Variable {checkpoint_key(stored.dag_id)!r} holds a time outside the years 1 to 9999"
 
 
 def _state(stored: Stored, checkpoint: Checkpoint | None, fault: str | None, now: datetime) -> State:

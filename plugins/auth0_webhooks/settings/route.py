@@ -1,12 +1,10 @@
-"""Routes: which tenant's events go to which webhook, read from ``dags/webhook_routes.yaml``."""
+"""The settings of a route: which tenant's events go to which webhook, and how."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from croniter import croniter
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
@@ -14,6 +12,7 @@ from auth0_webhooks.errors import SettingError
 from auth0_webhooks.filtering.log_types import parse_level, types_of
 from auth0_webhooks.filtering.selection import Selection
 from auth0_webhooks.filtering.where import Where
+from auth0_webhooks.names import DEAD_LETTER_DAG_ID, checkpoint_key
 from auth0_webhooks.payload.envelope import Kind
 from auth0_webhooks.payload.payload import MOST_EVENTS, Form
 from auth0_webhooks.privacy.redaction import parse_rules
@@ -21,7 +20,6 @@ from auth0_webhooks.privacy.search import Action
 from auth0_webhooks.times import iso, parse_time
 
 MAX_CONCURRENT_CALLS = 100
-DEAD_LETTER_DAG_ID = "auth0_webhook_dead_letters"
 
 
 def parse_types(value: Any) -> list[str]:
@@ -174,67 +172,11 @@ class Route(BaseModel):
     @property
     def checkpoint_key(self) -> str:
         """The name of the Variable that holds the route's checkpoint."""
-        return f"{self.name}_checkpoint"
+        return checkpoint_key(self.name)
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """PyYAML lets the last of two equal keys win: a route defined twice would silently lose one."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"{key!r} is there twice", key_node.start_mark)
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-def load_routes(path: Path) -> tuple[list[Route], list[str]]:
-    """Read the routes file: ``routes``, one entry each, and ``defaults``, settings of all routes that do not say otherwise.
-
-    :returns: the good routes, and for each thing that is wrong one sentence naming file, route and key. A broken route
-        does not take the good ones with it.
-    """
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)  # noqa: S506 - a SafeLoader
-    except OSError as error:
-        return [], [f"{path.name}: cannot be read: {error.strerror}"]
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        return [], [f"{path.name}: not valid YAML: {' '.join(str(error).split())}"]
-    if not isinstance(content, dict) or not isinstance(content.get("routes"), dict):
-        return [], [f"{path.name}: expected the key 'routes' with one entry a route, such as 'auth0_log_webhooks:'"]
-    unknown = [key for key in content if key not in {"routes", "defaults"}]
-    errors = [f"{path.name}: unknown key {key!r}: expected 'routes' or 'defaults'" for key in unknown]
-    defaults, routes = _none_as_empty(content.get("defaults")), []
-    if not _is_settings(defaults):
-        return [], [*errors, f"{path.name}: defaults: {_SETTINGS_EXPECTED}"]
-    for name, settings in content["routes"].items():
-        own = _none_as_empty(settings)
-        if not _is_settings(own):
-            errors.append(f"{path.name}: route {name!r}: {_SETTINGS_EXPECTED}")
-            continue
-        try:
-            routes.append(Route(name=name, **{**defaults, **own}))
-        except ValidationError as error:
-            for detail in error.errors():
-                inherited = detail["loc"] and detail["loc"][0] in defaults.keys() - own.keys()
-                errors.append(f"{path.name}: {'defaults' if inherited else f'route {name!r}'}: {_describe(detail)}")
-    return routes, list(dict.fromkeys(errors))
-
-
-_SETTINGS_EXPECTED = "expected settings as 'key: value' lines (and no 'name' key)"
-
-
-def _none_as_empty(value: Any) -> Any:
-    return {} if value is None else value
-
-
-def _is_settings(value: Any) -> bool:
-    return isinstance(value, dict) and "name" not in value and all(isinstance(key, str) for key in value)
-
-
-def _describe(detail: Any) -> str:
+def describe(detail: Any) -> str:
+    """What pydantic found wrong, as a sentence that names the key and what was expected."""
     key = str(detail["loc"][0]) if detail["loc"] else ""
     if detail["type"] == "extra_forbidden":
         known = ", ".join(field for field in Route.model_fields if field != "name")
@@ -252,5 +194,5 @@ def check_run_settings(settings: dict[str, Any], route: Route) -> Route:
         given = {key: value for key, value in settings.items() if value is not None}
         return Route(**{**route.model_dump(), **given})
     except ValidationError as error:
-        problems = "; ".join(_describe(detail) for detail in error.errors())
+        problems = "; ".join(describe(detail) for detail in error.errors())
         raise SettingError(f"route {route.name!r}, params of this run: {problems}") from None

@@ -13,7 +13,7 @@ from airflow.sdk.exceptions import AirflowRuntimeError
 
 from auth0_webhooks.delivery.refusals import MOST_REFUSED
 from auth0_webhooks.errors import AirflowUnavailableError
-from auth0_webhooks.settings.route import DEAD_LETTER_DAG_ID
+from auth0_webhooks.names import DEAD_LETTER_DAG_ID, health_key
 from auth0_webhooks.state.variables import read_variable
 from auth0_webhooks.times import iso, parse_time
 
@@ -85,7 +85,7 @@ class Health:
     """The state of one route. A route without the Variable is well."""
 
     def __init__(self, route: str) -> None:
-        self.key = f"{route}_health"
+        self.key = health_key(route)
 
     def load(self) -> State | None:
         """What is stored; None when the route is well.

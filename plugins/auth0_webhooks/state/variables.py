@@ -13,6 +13,7 @@ from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
 from auth0_webhooks.delivery.checkpoint_keeper import ON_LIVE_HOLD, CheckpointMovedError
 from auth0_webhooks.errors import AirflowUnavailableError, SettingError, SupersededError
 from auth0_webhooks.model.checkpoint import Checkpoint, parse_checkpoint, saved_since, stored_start_from
+from auth0_webhooks.names import token_key
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +121,7 @@ class TokenVariable:
     """A tenant's access token, encrypted by the hook, in a Variable that all its routes share."""
 
     def __init__(self, auth0_conn_id: str) -> None:
-        self._key = f"{auth0_conn_id}_token"
+        self._key = token_key(auth0_conn_id)
 
     def load(self) -> str | None:
         """The stored text; None also when it cannot be read."""

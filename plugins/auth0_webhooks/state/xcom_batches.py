@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from auth0_webhooks.errors import BatchesMixedError, BatchMissingError, DeliveryStoppedError
+from auth0_webhooks.names import FETCH, FILTER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-FETCH, FILTER, DELIVER = "fetch", "filter", "deliver"
-"""The task ids of a route's DAG."""
 OPEN_BATCHES = "open_batches"
 """XCom key of fetch that says, while it is there, that a run's batches have not been removed yet."""
 

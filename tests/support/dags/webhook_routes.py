@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from auth0_webhooks.route_dag import build_dag
-from auth0_webhooks.settings.route import load_routes
+from auth0_webhooks.settings.routes_file import load_routes
 from auth0_webhooks.waits import Waits
 
 _waits = Waits(**json.loads(Path(__file__).with_name("waits.json").read_text(encoding="utf-8")))

@@ -5,17 +5,11 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from auth0_webhooks.errors import LedgerError
 from auth0_webhooks.filtering.log_types import LEVELS, levels
-from auth0_webhooks.times import iso, parse_time
-
-if TYPE_CHECKING:
-    from airflow.sdk import Context
-
-    from auth0_webhooks.operators.base import RunSettings
-    from auth0_webhooks.webhook.posting import Figures
+from auth0_webhooks.times import parse_time
 
 log = logging.getLogger(__name__)
 
@@ -171,52 +165,6 @@ class Report:
             lines.append("    the first one, its user data masked")
             lines += [f"      {line}" for line in self.sample.splitlines()]
         return lines
-
-
-def new_report(context: Context, run: RunSettings, **counts: Any) -> Report:
-    """The report of a run, with what is known of it so far."""
-    return Report(
-        route=run.route.name,
-        run_id=str(context["run_id"]),
-        mode="live" if run.window is None else "backfill" if context["dag_run"].run_type == "backfill" else "replay",
-        window=str(run.window) if run.window else None,
-        dry_run=run.dry_run,
-        **counts,
-    )
-
-
-def publish(context: Context, run: RunSettings, report: Report, *, known: bool = True) -> None:
-    """Log the report, store it as XCom ``report``, and send its figures through Airflow's own metrics.
-
-    :param known: whether the report tells how far the route is; no figure is better than that of a route that is well.
-    """
-    from airflow.sdk.observability import stats
-
-    tags = {"route": report.route}
-    if report.delivered_now:
-        stats.incr("auth0_webhooks.delivered", report.delivered_now, tags=tags)
-    if known and not report.window and not report.dry_run:
-        stats.gauge("auth0_webhooks.lag_seconds", report.lag_seconds, tags=tags)
-        left = report.seconds_to_loss(run.route.retention_days)
-        if left is not None:
-            stats.gauge("auth0_webhooks.seconds_to_retention_loss", left, tags=tags)
-    log.info("%s", report.text())
-    try:
-        context["ti"].xcom_push("report", report.as_dict())
-    except Exception:
-        # The log has it; what went wrong before must not be hidden behind this.
-        log.exception("the report could not be stored as XCom")
-
-
-def outcome_of_delivery(report: Report, figures: Figures | None) -> str:
-    """How a delivery that did not fail went, in a few words."""
-    if figures and figures.held:
-        return f"held until {iso(figures.held.until)} ({figures.held.reason})"
-    if figures and figures.moved_by_hand:
-        return "checkpoint moved by hand; the next run starts from it"
-    if not report.read:
-        return "no events in this window" if report.window else "no new events"
-    return "everything wanted was delivered" if report.selected else "nothing wanted among what was read"
 
 
 def age(date: str | None, now: float) -> float:

@@ -1,0 +1,34 @@
+"""The names by which Airflow and other systems know what belongs to a route. Others read them: they do not change."""
+
+from __future__ import annotations
+
+DEAD_LETTER_DAG_ID = "auth0_webhook_dead_letters"
+FETCH, FILTER, DELIVER = "fetch", "filter", "deliver"
+"""The task ids of a route's DAG; the DAG's id is the route's name."""
+TENANT_TAG = "tenant:"
+"""How the tag of a route's DAG begins that names the connection of its tenant."""
+
+
+def checkpoint_key(route: str) -> str:
+    """The Variable that holds a route's checkpoint."""
+    return f"{route}_checkpoint"
+
+
+def health_key(route: str) -> str:
+    """The Variable that holds a route's health."""
+    return f"{route}_health"
+
+
+def token_key(auth0_conn_id: str) -> str:
+    """The Variable that keeps the access token of a tenant."""
+    return f"{auth0_conn_id}_token"
+
+
+def new_events_name(route: str) -> str:
+    """The asset that starts a route's live runs."""
+    return f"{route}_new_events"
+
+
+def delivered_name(route: str) -> str:
+    """The asset that a run updates when it delivered something."""
+    return f"{route}_delivered"
