@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator
-from dataclasses import replace
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from auth0_webhooks.delivery.checkpoint_keeper import CheckpointKeeper, CheckpointMovedError
 from auth0_webhooks.delivery.progress import Progress, State
 from auth0_webhooks.delivery.refusals import NotKept, RefusalKeeper
 from auth0_webhooks.delivery.rejections import DeadLetters, Rejections
+from auth0_webhooks.delivery.saving import Saving
 from auth0_webhooks.delivery.stalls import Idle, in_thread, next_few, stalled
 from auth0_webhooks.delivery.suspects import LATER, places, try_suspect
 from auth0_webhooks.errors import (
@@ -34,8 +33,6 @@ if TYPE_CHECKING:
     from auth0_webhooks.model.events import Position
     from auth0_webhooks.webhook.endpoint import Endpoint
 
-SAVE_SECONDS = 0.5
-"""How often the checkpoint is saved at the latest; promised is a second."""
 Item = TypeVar("Item")
 
 
@@ -71,23 +68,30 @@ class Delivery:
     ) -> None:
         self.figures = Figures()
         self.progress = Progress(Checkpoint(start), by_time=by_time, most_outstanding=payload.most_outstanding)
-        self._keeper = keeper
-        self._start, self._end, self._first, self._by_time = start, end, first, by_time
+        self._start, self._end = start, end
         self._payload, self._calls, self._fits = payload, concurrent_calls, payload.max_bytes
         self._waits, self._suspect = waits, suspect
-        self._saved: Checkpoint | None = None
         self._error: BaseException | None = None
-        self._moved: CheckpointMovedError | SupersededError | None = None
         self._storing = asyncio.Lock()
+        self._saving = Saving(
+            keeper,
+            self.progress,
+            self.figures,
+            start=start,
+            first=first,
+            by_time=by_time,
+            storing=self._storing,
+            failed=self._fail,
+            saved=self._saved,
+        )
         self._rejections = Rejections(
             endpoint.name, dead_letters, refusals or NotKept(), settled=self._set_aside, storing=self._storing
         )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopped, self._killed = asyncio.Event(), asyncio.Event()
-        self._room, self._save_now = asyncio.Event(), asyncio.Event()
+        self._room = asyncio.Event()
         self._posting = Posting(endpoint, self.figures, on_hold=keeper.on_hold, stopped=self._stopped, waits=waits)
         self._idle = Idle(waits.stalled, time.monotonic())
-        self._ending = False
 
     def run(self, batches: Callable[[], Iterable[Batch]]) -> None:
         """Deliver everything, or raise the first thing that stood in the way.
@@ -138,56 +142,36 @@ class Delivery:
     async def _work_through(self, batches: Callable[[], Iterable[Batch]]) -> None:
         async with self._posting.endpoint.session(self._calls) as session:
             await self._rejections.load()
-            found = await in_thread(self._keeper.load)
-            while self._adopt(found):
+            found = await self._saving.load()
+            while self._saving.adopt(found):
+                self._rejections.forget_pending()
                 try:
                     await self._deliver_all(session, batches)
                     return
                 except CheckpointMovedError as moved:
                     found = moved.found
-                self._moved = None
                 self._stopped.clear()
             # Nothing is left to do; but where the batches are gone, this run must not look as if it had done it.
             await in_thread(lambda: next(iter(batches()), None))
 
-    def _adopt(self, found: Checkpoint | None) -> bool:
-        """Take up the stored checkpoint, never guess one; False when that leaves nothing to do."""
-        if found is None and self._first and self._saved is None:
-            return True
-        self._saved = found
-        if found is None or self.progress.before(found.position, self._start) or self._is_another_time(found.position):
-            self.figures.moved_by_hand = True
-            return False
-        if found.hold and found.hold.until > datetime.now(timezone.utc):
-            self.figures.held = found.hold
-            return False
-        self.progress.adopt(found)
-        self._rejections.forget_pending()
-        return True
-
-    def _is_another_time(self, found: Position) -> bool:
-        """Whether a person set a bare time: which of the run's events lie before it cannot be told, so it is the next run's."""
-        return not self._by_time and found.log_id is None and found != self._start
-
     @property
     def stored(self) -> Position | None:
         """The place that is stored, as far as this delivery knows."""
-        return self._saved.position if self._saved else None
+        return self._saving.stored.position if self._saving.stored else None
 
     async def _deliver_all(self, session: aiohttp.ClientSession, batches: Callable[[], Iterable[Batch]]) -> None:
-        self._ending, saver = False, None
+        saver = None
         try:
             if self._suspect:
                 await self._all([self._try_suspect(session, self._suspect, batches)])
-            saver = asyncio.create_task(self._keep_saving())
+            saver = asyncio.create_task(self._saving.go_on())
             await self._deliver_batches(session, batches)
         finally:
-            self._ending = True
-            self._save_now.set()
             if saver:
+                self._saving.end()
                 await saver
-            await self._save()
-        if error := self._error or self._moved:
+            await self._saving.save()
+        if error := self._error or self._saving.moved:
             if isinstance(error, EndpointUnavailableError) and (event := self.progress.first_missing()):
                 error.first = (event.log_id, event.type)
             raise error
@@ -288,7 +272,12 @@ class Delivery:
             self.progress.settle(index, state)
         self._room.set()
         if self.progress.unsaved >= MAX_ACKNOWLEDGED // 2:
-            self._save_now.set()
+            self._saving.soon()
+
+    def _saved(self, stored: bool) -> None:
+        if stored:
+            self._idle.settled(time.monotonic())
+        self._room.set()
 
     def _set_aside(self, index: int) -> None:
         self._settle([index], State.DEAD_LETTERED)
@@ -306,37 +295,10 @@ class Delivery:
             await self._rejections.put(at_fault.event, answer)
             self.progress.settle_ahead(*at_fault, State.DEAD_LETTERED)
 
-    async def _keep_saving(self) -> None:
-        while not self._ending:
-            try:
-                await asyncio.wait_for(self._save_now.wait(), SAVE_SECONDS)
-            except asyncio.TimeoutError:
-                pass
-            self._save_now.clear()
-            await self._save()
-
-    async def _save(self) -> None:
-        if self._moved:
-            return  # what someone else stored stays
-        checkpoint, count = self.progress.checkpoint(), self.progress.unsaved
-        if self.figures.held:
-            checkpoint = replace(checkpoint, hold=self.figures.held)
-        try:
-            if checkpoint != self._saved:
-                async with self._storing:
-                    await in_thread(self._keeper.save, checkpoint)
-                self._idle.settled(time.monotonic())
-        except Exception as error:  # noqa: BLE001 - whatever it is, nothing may be sent that cannot be remembered
-            self._fail(error)
-            return
-        self._saved = checkpoint
-        self.progress.unsaved -= count
-        self._room.set()
-
     def _fail(self, error: BaseException) -> None:
         """Remember the first thing that went wrong, and let nothing new start."""
         if isinstance(error, CheckpointMovedError | SupersededError):
-            self._moved = self._moved or error
+            self._saving.moved = self._saving.moved or error
         else:
             self._error = self._error or error
         self._stopped.set()

@@ -85,8 +85,8 @@ def as_markdown() -> str:
     head = [
         "# Log types",
         "",
-        f"The {len(rows)} known types, from `plugins/auth0_webhooks/filtering/log_types.json` (`make docs` writes this page). A level",
-        "comes from the webtask, from Auth0's log-extension-tools, from Auth0's docs, or is inferred from the description.",
+        f"The {len(rows)} known types, from `plugins/auth0_webhooks/filtering/log_types.json` (`make docs` writes this page).",
+        "A level comes from the webtask, Auth0's log-extension-tools or Auth0's docs, or is inferred from the description.",
         "Auth0 adds types often: one that is not here passes every level, and the report counts it. The category is the",
         "one in Auth0's catalogue of log types; a route's `include_types` takes it.",
         "",
