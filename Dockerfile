@@ -16,4 +16,5 @@ COPY --chown=airflow:0 plugins /opt/airflow/plugins
 # Makes the connection types known; the code that is used stays the one in plugins/.
 RUN pip install --no-cache-dir --no-deps --editable /opt/airflow
 COPY --chown=airflow:0 dags /opt/airflow/dags
+COPY --chown=airflow:0 simulation /opt/airflow/simulation
 COPY --chown=airflow:0 demo /opt/airflow/demo

@@ -27,10 +27,10 @@ demo: $(READY)  ## Run the main job: real Airflow, simulated tenant (KEEP=1 leav
 	@$(BIN)/python -m demo.demo $(if $(KEEP),--keep)
 
 airflow: $(READY)  ## Start Airflow for your own tenant and webhook (state in .airflow; Ctrl-C ends it)
-	@$(BIN)/python -m demo.local_airflow
+	@$(BIN)/python -m simulation.local_airflow
 
 webhook: $(READY)  ## Start a webhook on port 8091 that prints what arrives (ANSWER=503 TIMES=3 to misbehave)
-	@$(BIN)/python -m demo.receiver $(if $(ANSWER),--answer $(ANSWER)) $(if $(TIMES),--times $(TIMES))
+	@$(BIN)/python -m simulation.receiver $(if $(ANSWER),--answer $(ANSWER)) $(if $(TIMES),--times $(TIMES))
 
 env:  ## Write .env for docker compose, with fresh keys (never over an existing one)
 	@$(PYTHON) stack/write_env.py

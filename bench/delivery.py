@@ -23,7 +23,7 @@ from auth0_webhooks.payload.payload import Payload
 from auth0_webhooks.webhook.endpoint import Endpoint
 from bench.results import Figure, Part, at_least, draw
 from bench.sink import Sink, sink
-from demo.tenant import make_event
+from simulation.tenant import make_event
 
 CALLS = (1, 5, 20, 50)
 SLOW = 0.05

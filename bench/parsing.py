@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.results import Figure, Part, at_most
-from demo.local_airflow import PROJECT
+from simulation.local_airflow import PROJECT
 
 ROUNDS = 5
 EMPTY = """\

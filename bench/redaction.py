@@ -10,7 +10,7 @@ from typing import Any
 from auth0_webhooks.model.events import LogEvent, Position
 from auth0_webhooks.privacy.redaction import Redaction
 from bench.results import Figure, Part, at_most
-from demo.tenant import USUAL_TYPES, make_event
+from simulation.tenant import USUAL_TYPES, make_event
 
 ROUNDS = 3
 SIZE = 1_000_000

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from bench.sink import Sink, sink
-from demo.local_airflow import PROJECT, LocalAirflow
-from demo.tenant import CLIENT_ID, CLIENT_SECRET, Tenant
+from simulation.local_airflow import PROJECT, LocalAirflow
+from simulation.tenant import CLIENT_ID, CLIENT_SECRET, Tenant
 
 if TYPE_CHECKING:
     from typing_extensions import Self

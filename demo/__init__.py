@@ -1,1 +1,1 @@
-"""A simulated Auth0 tenant, a webhook receiver and a throw-away Airflow, for the demo and the tests."""
+"""Shows the main job: by ``make demo``, and in the demo profile of docker-compose.yaml."""

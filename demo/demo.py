@@ -13,9 +13,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from demo.local_airflow import PROJECT, LocalAirflow, login
-from demo.receiver import Receiver
-from demo.tenant import CLIENT_ID, CLIENT_SECRET, Tenant
+from simulation.local_airflow import PROJECT, LocalAirflow, login
+from simulation.receiver import Receiver
+from simulation.tenant import CLIENT_ID, CLIENT_SECRET, Tenant
 
 DAG_ID = "auth0_log_webhooks"
 EVENTS = 1_000

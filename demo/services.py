@@ -16,8 +16,8 @@ from typing import Any
 
 from aiohttp import web
 
-from demo.receiver import Receiver
-from demo.tenant import Tenant
+from simulation.receiver import Receiver
+from simulation.tenant import Tenant
 
 PORT = 8090
 

@@ -11,7 +11,7 @@ from collections import Counter
 from typing import Any
 
 from demo.services import PORT
-from demo.tenant import CLIENT_ID, CLIENT_SECRET
+from simulation.tenant import CLIENT_ID, CLIENT_SECRET
 
 DAG_ID = "auth0_log_webhooks"
 TENANT, RECEIVER = f"http://tenant:{PORT}", f"http://receiver:{PORT}"

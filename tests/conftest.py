@@ -35,8 +35,8 @@ if "TEST_XCOM_FOLDER" in os.environ:  # test_xcom_files.py runs some once more w
         AIRFLOW__COMMON_IO__XCOM_OBJECTSTORAGE_THRESHOLD="4096",
     )
 
-from demo.receiver import Receiver
-from demo.tenant import CLIENT_ID, CLIENT_SECRET, Tenant
+from simulation.receiver import Receiver
+from simulation.tenant import CLIENT_ID, CLIENT_SECRET, Tenant
 
 
 @pytest.fixture

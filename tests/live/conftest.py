@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.local_airflow import LocalAirflow
+from simulation.local_airflow import LocalAirflow
 from tests.live.stack import routes_of, running_airflow
 
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import yaml
 
-from demo.local_airflow import PROJECT, LocalAirflow
-from demo.receiver import Receiver
-from demo.tenant import CLIENT_ID, CLIENT_SECRET, Tenant
+from simulation.local_airflow import PROJECT, LocalAirflow
+from simulation.receiver import Receiver
+from simulation.tenant import CLIENT_ID, CLIENT_SECRET, Tenant
 
 NEVER = "0 0 1 1 *"
 """A schedule of which a DAG makes a first run when it is enabled, and then no other."""

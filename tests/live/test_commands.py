@@ -5,7 +5,7 @@ from __future__ import annotations
 import yaml
 
 from auth0_webhooks.model.checkpoint import parse_checkpoint
-from demo.tenant import CLIENT_SECRET
+from simulation.tenant import CLIENT_SECRET
 
 
 def test_a_run_triggered_by_the_cli_delivers_everything_with_its_params(route, airflow):

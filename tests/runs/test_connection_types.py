@@ -12,7 +12,7 @@ from standardwebhooks.webhooks import Webhook
 
 from auth0_webhooks.connections.fields import base_url
 from auth0_webhooks.webhook.endpoint import Endpoint
-from demo.tenant import CLIENT_ID, CLIENT_SECRET
+from simulation.tenant import CLIENT_ID, CLIENT_SECRET
 from tests.support.api_server import SETTINGS, ApiServer
 
 pytestmark = pytest.mark.airflow

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from auth0_webhooks.times import iso
-from demo.receiver import Receiver
+from simulation.receiver import Receiver
 from tests.conftest import set_connection
 from tests.support.runner import asset_events, hours_ago, spread, wanted
 

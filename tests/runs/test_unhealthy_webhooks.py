@@ -9,7 +9,7 @@ import pytest
 
 from auth0_webhooks.delivery.refusals import MOST_REFUSED
 from auth0_webhooks.times import iso
-from demo.receiver import Receiver
+from simulation.receiver import Receiver
 from tests.conftest import set_connection
 from tests.support.raw_server import answering
 from tests.support.runner import asset_events, hours_ago, spread

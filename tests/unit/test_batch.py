@@ -71,7 +71,7 @@ def test_a_damaged_batch_says_what_to_do():
 def test_a_batch_is_a_fraction_of_its_events():
     import json
 
-    from demo.tenant import make_event
+    from simulation.tenant import make_event
 
     made = [e._replace(body=json.dumps(make_event(e.log_id, e.date, "s", n))) for n, e in enumerate(events(2000))]
     assert len(pack(Batch(START, made[-1].position, made), made_by="x", number=0)) < sum(len(event.body) for event in made) / 5

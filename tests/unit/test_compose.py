@@ -174,5 +174,5 @@ def test_the_image_holds_what_the_dags_import_and_no_keys():
     assert f"FROM apache/airflow:{airflow[1]}\n" in dockerfile
     assert ignored[1] == "*"
     assert {line[1:] for line in ignored if line.startswith("!")} == {
-        "requirements.txt", "constraints.txt", "pyproject.toml", "README.md", "plugins", "dags", "demo",
+        "requirements.txt", "constraints.txt", "pyproject.toml", "README.md", "plugins", "dags", "demo", "simulation",
     }  # fmt: skip

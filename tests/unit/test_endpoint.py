@@ -14,7 +14,7 @@ from auth0_webhooks.payload.payload import Payload
 from auth0_webhooks.times import parse_retry_after
 from auth0_webhooks.webhook.answers import Answer, Outcome, outcome_of
 from auth0_webhooks.webhook.endpoint import Endpoint
-from demo.receiver import Receiver
+from simulation.receiver import Receiver
 from tests.support.factory import events
 from tests.support.raw_server import answering
 

@@ -21,7 +21,7 @@ from auth0_webhooks.payload.payload import Payload
 from auth0_webhooks.settings.route import Route
 from auth0_webhooks.state.dead_letters import DeadLetterStore
 from auth0_webhooks.waits import Waits
-from demo.receiver import Receiver
+from simulation.receiver import Receiver
 from tests.support.factory import Keeper, delivery, events, one_batch
 
 EVENTS = 60

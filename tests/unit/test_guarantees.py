@@ -6,7 +6,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from demo.receiver import Receiver
+from simulation.receiver import Receiver
 from tests.conftest import PROJECT
 from tests.unit.test_faults import BATCHES, ENDPOINT_FAULTS, FAULTS, PLACES, passes, refuses_everything, until_mended
 

@@ -30,7 +30,7 @@ class Stack:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
-        for name in ("dags", "plugins", "demo"):
+        for name in ("dags", "plugins", "demo", "simulation"):
             shutil.copytree(PROJECT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         copied = (line[1:] for line in (PROJECT / ".dockerignore").read_text().splitlines() if line.startswith("!"))
         files = ["docker-compose.yaml", "Dockerfile", ".dockerignore", ".env.example"]

@@ -35,8 +35,8 @@ from auth0_webhooks.state import health, variables
 from auth0_webhooks.state.xcom_batches import remove_batches
 from auth0_webhooks.times import iso
 from auth0_webhooks.waits import Waits
-from demo.receiver import Receiver
-from demo.tenant import CLIENT_ID, CLIENT_SECRET, Tenant
+from simulation.receiver import Receiver
+from simulation.tenant import CLIENT_ID, CLIENT_SECRET, Tenant
 from tests.conftest import set_connection
 from tests.support.operations import CALLS, TASKS, Backend, Walk
 

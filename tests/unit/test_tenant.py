@@ -25,7 +25,7 @@ from auth0_webhooks.hooks.auth0 import TenantHook
 from auth0_webhooks.model.events import Position
 from auth0_webhooks.reading.live import OLDEST, Reading, first_position
 from auth0_webhooks.times import iso
-from demo.tenant import CLIENT_ID, CLIENT_SECRET, Tenant
+from simulation.tenant import CLIENT_ID, CLIENT_SECRET, Tenant
 from tests.conftest import set_connection
 from tests.support.factory import QUICK, wait_for
 

@@ -22,8 +22,8 @@ from auth0_webhooks.model.events import Position
 from auth0_webhooks.payload.payload import Payload
 from auth0_webhooks.webhook.addresses import is_public
 from auth0_webhooks.webhook.endpoint import Endpoint
-from demo.receiver import Receiver
-from demo.tenant import CLIENT_ID, CLIENT_SECRET, Tenant
+from simulation.receiver import Receiver
+from simulation.tenant import CLIENT_ID, CLIENT_SECRET, Tenant
 from tests.conftest import set_connection
 from tests.support.factory import QUICK, Keeper, delivery, events, one_batch
 

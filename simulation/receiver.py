@@ -1,6 +1,6 @@
 """A webhook that records and checks what arrives, and misbehaves when told to.
 
-Run by itself it prints what it gets:  python -m demo.receiver --port 8091 [--answer 503 --times 3]
+Run by itself it prints what it gets:  python -m simulation.receiver --port 8091 [--answer 503 --times 3]
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 from aiohttp import web
 
-from demo.server import Server
+from simulation.server import Server
 
 
 @dataclass

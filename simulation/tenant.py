@@ -1,6 +1,6 @@
 """A simulated Auth0 tenant: the token endpoint and the log of the Management API, true to Auth0's documentation.
 
-Run by itself it serves a tenant with some days of events:  python -m demo.tenant --port 8090 --events 1000
+Run by itself it serves a tenant with some days of events:  python -m simulation.tenant --port 8090 --events 1000
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from typing import Any
 
 from aiohttp import web
 
-from demo.server import Server
-from demo.tenant_faults import error_answer, faulty_answer
+from simulation.server import Server
+from simulation.tenant_faults import error_answer, faulty_answer
 
 CLIENT_ID, CLIENT_SECRET = "demo-client", "demo-client-secret"
 
