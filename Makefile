@@ -39,7 +39,7 @@ docs: $(READY)  ## Write docs/log-types.md from the table
 	@PYTHONPATH=plugins $(BIN)/python -m auth0_webhooks.filtering.log_types > docs/log-types.md
 
 guarantees: $(READY)  ## Run the fault matrix and write docs/guarantees.md from what it finds
-	@WRITE_DOCS=1 $(BIN)/python -m pytest -q tests/unit/test_guarantees.py
+	@WRITE_DOCS=1 $(BIN)/python -m pytest -q tests/unit/delivery/test_guarantees.py
 
 bench: $(READY)  ## Measure, print each target met or missed, write docs/benchmarks.md (ONLY="delivery parsing" for some)
 	@PYTHONPATH=plugins $(BIN)/python -m bench $(ONLY)
@@ -51,7 +51,7 @@ test-fast: $(READY)  ## Run the tests that need no Airflow (a minute)
 	@$(BIN)/python -m tests fast $(SHUFFLED)
 
 compose-test: $(READY)  ## Try docker-compose.yaml: schema, and where an engine is present the stack with a killed worker (minutes)
-	@COMPOSE_TEST=1 $(BIN)/python -m pytest -v -rsfEP tests/unit/test_compose.py tests/unit/test_stack.py
+	@COMPOSE_TEST=1 $(BIN)/python -m pytest -v -rsfEP tests/unit/project/test_compose.py tests/unit/project/test_stack.py
 
 check: $(READY)  ## Lint and check the types
 	@$(BIN)/ruff format --check .

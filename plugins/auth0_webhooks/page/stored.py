@@ -1,6 +1,6 @@
 """What the page reads from Airflow, and whom it asks for permission.
 
-All that is not public API of Airflow's is imported here and nowhere else; ``tests/runs/test_page_contract.py`` holds it to
+All that is not public API of Airflow's is imported here and nowhere else; ``tests/runs/page/test_page_contract.py`` holds it to
 what is used of it. Every query is bounded: it reads a number of rows that does not grow with the age of the installation.
 """
 

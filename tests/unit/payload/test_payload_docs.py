@@ -20,7 +20,7 @@ from auth0_webhooks.webhook.endpoint import _PROVIDER_KEYS
 from auth0_webhooks.webhook.signing import Signer
 from tests.conftest import PROJECT
 from tests.support.factory import Keeper, delivery, endpoint, events, one_batch, wait_for
-from tests.unit.test_faults import a_port
+from tests.unit.delivery.test_faults import a_port
 
 PAGE = (PROJECT / "docs" / "payload.md").read_text(encoding="utf-8")
 SECRET = "whsec_" + "bm5ubm5ubm5ubm5ubm5ubm5ubm5ubm5u"
