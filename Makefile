@@ -53,10 +53,11 @@ test-fast: $(READY)  ## Run the tests that need no Airflow (a minute)
 compose-test: $(READY)  ## Try docker-compose.yaml: schema, and where an engine is present the stack with a killed worker (minutes)
 	@COMPOSE_TEST=1 $(BIN)/python -m pytest -v -rsfEP tests/unit/project/test_compose.py tests/unit/project/test_stack.py
 
-check: $(READY)  ## Lint and check the types
+check: $(READY)  ## Lint, check the types and the direction of imports
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
+	@PYTHONPATH=plugins $(BIN)/lint-imports --no-cache --no-logo
 
 format: $(READY)  ## Format and fix what can be fixed
 	@$(BIN)/ruff format .

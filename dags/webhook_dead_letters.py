@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from auth0_webhooks.dead_letter_dag import build_dead_letter_dag
-from auth0_webhooks.settings.routes_file import load_routes
+from auth0_webhooks import build_dead_letter_dag, load_routes
 
 dag = build_dead_letter_dag(load_routes(Path(__file__).with_name("webhook_routes.yaml"))[0])

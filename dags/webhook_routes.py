@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from auth0_webhooks.route_dag import build_dag
-from auth0_webhooks.settings.routes_file import load_routes
+from auth0_webhooks import build_dag, load_routes
 
 _routes = load_routes(Path(__file__).with_name("webhook_routes.yaml"))[0]
 for _route in _routes:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from auth0_webhooks.errors import SettingError
-from auth0_webhooks.settings.routes_file import load_routes
+from auth0_webhooks import SettingError, load_routes
 
 _errors = load_routes(Path(__file__).with_name("webhook_routes.yaml"))[1]
 if _errors:

@@ -108,13 +108,18 @@ def as_page() -> str:
         [
             "# Guarantees, fault by fault",
             "",
-            "Made from a test run (`make guarantees`). `tests/unit/delivery/test_faults.py` tries every fault over real HTTP, each",
-            "distinct outcome at the first, a middle and the last event with 1 and with 5 concurrent calls, and all of them",
-            "once more with batches; the rows from SIGKILL on are tried on a running Airflow in `tests/live`, with one event a",
-            "POST, and the last one at random in `test_task_operations.py`. For",
-            "batches their bound is 100 + `concurrent_calls` x `max_events`, never more than 600 (`tests/unit/payload/test_payload.py`",
-            "kills such a delivery). A repeat is an event that the webhook acknowledged with 2xx and was sent again all the",
-            "same. An event whose acknowledgement never came is sent again: nobody can know whether the webhook took it in.",
+            (
+                "Made from a test run (`make guarantees`). `tests/unit/delivery/test_faults.py` tries every fault over real "
+                "HTTP, each distinct outcome at the first, a middle and the last event with 1 and with 5 concurrent calls, and "
+                "all of them once more with batches; the rows from SIGKILL on are tried on a running Airflow in `tests/live`, "
+                "with one event a POST, and the last one at random in `test_task_operations.py`."
+            ),
+            (
+                "For batches their bound is 100 + `concurrent_calls` x `max_events`, never more than 600 "
+                "(`tests/unit/payload/test_payload.py` kills such a delivery)."
+            ),
+            "A repeat is an event that the webhook acknowledged with 2xx and was sent again all the same.",
+            "An event whose acknowledgement never came is sent again: nobody can know whether the webhook took it in.",
             "Drop what you have seen before by its `webhook-id`.",
             "",
             "| fault | events lost | repeats | what the operator sees |",
