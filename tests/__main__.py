@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Iterator
 
 from tests.live.__main__ import main as run_live_tests
+from tests.support.processes import run, started
 
 AT_ONCE = str((os.cpu_count() or 1) + 1)
 SIDE_BY_SIDE = (sys.executable, "-m", "pytest", "-n", AT_ONCE, "--dist", "loadfile", "--no-loadscope-reorder")
@@ -22,9 +23,9 @@ SIDE_BY_SIDE = (sys.executable, "-m", "pytest", "-n", AT_ONCE, "--dist", "loadfi
 
 def main(arguments: list[str]) -> int:
     """Run them; 0 if all passed."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is ended
     if arguments[:1] == ["fast"]:
-        return subprocess.run([*SIDE_BY_SIDE, "tests/unit", *arguments[1:]], check=False).returncode
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what runs beside is ended
+        return run([*SIDE_BY_SIDE, "tests/unit", *arguments[1:]])
     with beside([*SIDE_BY_SIDE, "tests/runs", "tests/unit", *arguments]) as others:
         live = run_live_tests(arguments)
         return max(live, others.wait())
@@ -34,12 +35,10 @@ def main(arguments: list[str]) -> int:
 def beside(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
     """A command that runs meanwhile; what it prints comes at the end, in one piece."""
     with tempfile.TemporaryFile() as printed:
-        running = subprocess.Popen(command, stdout=printed, stderr=subprocess.STDOUT)
         try:
-            yield running
+            with started(command, stdout=printed, stderr=subprocess.STDOUT) as running:
+                yield running
         finally:
-            running.terminate()  # does nothing where it has ended
-            running.wait()
             printed.seek(0)
             sys.stdout.flush()
             sys.stdout.buffer.write(printed.read())

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 from tests.live.stack import running_airflow
+from tests.support.processes import run
 
 AT_ONCE = 4
 """Tests wait for Airflow more than they work, so more of them go at once than there are cores."""
@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> int:
         environment = {**os.environ, "LIVE_AIRFLOW": str(airflow.home)}
         side_by_side = ("-n", str(AT_ONCE), "--dist")
         return max(
-            subprocess.run([sys.executable, "-m", "pytest", *which, *arguments], env=environment, check=False).returncode
+            run([sys.executable, "-m", "pytest", *which, *arguments], env=environment)
             for which in (
                 (*side_by_side, "loadfile", "--no-loadscope-reorder", *others),
                 browser,  # by themselves: a page does not try again what a busy SQLite refuses
