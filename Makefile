@@ -7,7 +7,7 @@ SHUFFLED = $(if $(SEED),-p randomly --randomly-seed=$(SEED))
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo airflow webhook env docs guarantees bench test test-fast compose-test check format constraints clean
+.PHONY: help demo airflow webhook env docs guarantees bench test test-fast coverage compose-test check format constraints clean
 
 help:  ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,20 +53,26 @@ test-fast: $(READY)  ## Run the tests that need no Airflow (a minute)
 compose-test: $(READY)  ## Try docker-compose.yaml: schema, and where an engine is present the stack with a killed worker (minutes)
 	@COMPOSE_TEST=1 $(BIN)/python -m pytest -v -rsfEP tests/unit/project/test_compose.py tests/unit/project/test_stack.py
 
+coverage: $(READY)  ## Measure which lines tests/unit and tests/runs reach; fails below the floor in pyproject.toml
+	@$(BIN)/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder --cov --cov-report=term tests/runs tests/unit
+
 check: $(READY)  ## Lint, check the types and the direction of imports
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
+	@$(BIN)/deno fmt --quiet --check
+	@$(BIN)/deno lint --quiet
 	@PYTHONPATH=plugins $(BIN)/lint-imports --no-cache --no-logo
 
 format: $(READY)  ## Format and fix what can be fixed
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+	@$(BIN)/deno fmt --quiet
 
-constraints: $(READY)  ## Resolve the requirements anew into constraints.txt
+constraints: $(READY)  ## Resolve the requirements again, to their newest versions, into constraints.txt
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --no-annotate --no-header --upgrade \
 	  requirements.txt requirements-dev.txt --output-file constraints.txt
 
 clean:  ## Remove what make made here: .venv, .airflow and caches
-	@rm -rf $(VENV) .airflow build plugins/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) .airflow build plugins/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

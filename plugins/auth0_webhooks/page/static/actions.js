@@ -12,18 +12,28 @@ export function actions(data, refresh) {
     ["run-now", "Run now", may.run && !route.paused, (button) => runNow(button, route, refresh)],
     ["switch", route.paused ? "Switch on" : "Switch off", may.pause, (button) => switchDag(button, route, refresh)],
     ["replay", "Replay a range …", may.run && !route.paused, () => replay(route, refresh)],
-    ["list-letters", "List dead letters", may.send_letters, (button) => deadLetters(button, route, letters.dag_id, false, refresh)],
+    [
+      "list-letters",
+      "List dead letters",
+      may.send_letters,
+      (button) => deadLetters(button, route, letters.dag_id, false, refresh),
+    ],
     ["send-letters", "Send dead letters again …", may.send_letters, () => sendLetters(route, letters, refresh)],
     held && ["lift", "Lift the hold …", may.move, () => lift(route, refresh)],
     ["move", "Move the checkpoint …", may.move && may.pause, () => move(route, may, refresh)],
   ].filter(Boolean);
   const allowed = may.run || may.pause || may.send_letters || may.move;
   return [
-    h("div", { class: "actions", role: "group", "aria-label": "What you can do" },
+    h(
+      "div",
+      { class: "actions", role: "group", "aria-label": "What you can do" },
       buttons.map(([id, name, possible, act]) =>
-        h("button", { type: "button", id, disabled: !possible, onclick: (event) => act(event.currentTarget) }, name))),
+        h("button", { type: "button", id, disabled: !possible, onclick: (event) => act(event.currentTarget) }, name)
+      ),
+    ),
     !allowed && h("p", { class: "quiet" }, "You may look at this route, but not act on it: Airflow gives your role no more."),
-    allowed && route.paused && h("p", { class: "quiet" }, "Runs of a DAG that is switched off stay queued, so switch it on before you run or replay."),
+    allowed && route.paused &&
+    h("p", { class: "quiet" }, "Runs of a DAG that is switched off stay queued, so switch it on before you run or replay."),
   ];
 }
 
@@ -32,7 +42,10 @@ function runNow(button, route, refresh) {
     const run = await trigger(route.dag_id, {});
     say(`Run ${run.dag_run_id} was asked for …`);
     const done = await ended(route.dag_id, run.dag_run_id);
-    say(done ? `Run ${done.run_id}: ${done.ledger?.outcome ?? done.state}` : `Run ${run.dag_run_id} is still under way.`, done?.state === "failed");
+    say(
+      done ? `Run ${done.run_id}: ${done.ledger?.outcome ?? done.state}` : `Run ${run.dag_run_id} is still under way.`,
+      done?.state === "failed",
+    );
     await refresh();
   });
 }
@@ -67,23 +80,62 @@ async function endedElsewhere(dagId, runId) {
 // A form in a dialog; its main button is off until `ready` is called, and off again when a field changes.
 function form(title, words, fields, first, main, refresh) {
   const outcome = h("div", { class: "outcome", role: "status" });
-  const mainButton = h("button", { type: "button", class: "main", id: "confirm", disabled: Boolean(first), onclick: () => busy(mainButton, act) }, main.name);
+  const mainButton = h("button", {
+    type: "button",
+    class: "main",
+    id: "confirm",
+    disabled: Boolean(first),
+    onclick: () => busy(mainButton, act),
+  }, main.name);
   const firstButton = first && h("button", { type: "button", id: "count", onclick: () => busy(firstButton, check) }, first.name);
-  const dialog = h("dialog", { "aria-labelledby": "dialog-title" },
-    h("h2", { id: "dialog-title" }, title), words.map((text) => h("p", {}, text)), fields, outcome,
-    h("div", { class: "actions" }, firstButton, mainButton, h("button", { type: "button", onclick: () => dialog.close() }, "Cancel")));
-  const tell = (text) => { outcome.textContent = text; };
-  const ready = (text, name) => { tell(text); mainButton.disabled = false; mainButton.textContent = name; };
+  const dialog = h(
+    "dialog",
+    { "aria-labelledby": "dialog-title" },
+    h("h2", { id: "dialog-title" }, title),
+    words.map((text) => h("p", {}, text)),
+    fields,
+    outcome,
+    h(
+      "div",
+      { class: "actions" },
+      firstButton,
+      mainButton,
+      h("button", { type: "button", onclick: () => dialog.close() }, "Cancel"),
+    ),
+  );
+  const tell = (text) => {
+    outcome.textContent = text;
+  };
+  const ready = (text, name) => {
+    tell(text);
+    mainButton.disabled = false;
+    mainButton.textContent = name;
+  };
   async function check() {
     mainButton.disabled = true;
-    try { await first.act(tell, ready); } catch (error) { tell(error.message); }
+    try {
+      await first.act(tell, ready);
+    } catch (error) {
+      tell(error.message);
+    }
   }
   async function act() {
-    try { await main.act(tell); } catch (error) { tell(error.message); return; }
+    try {
+      await main.act(tell);
+    } catch (error) {
+      tell(error.message);
+      return;
+    }
     dialog.close();
     await refresh();
   }
-  if (first) dialog.addEventListener("input", () => { mainButton.disabled = true; mainButton.textContent = main.name; tell("Changed: count again."); });
+  if (first) {
+    dialog.addEventListener("input", () => {
+      mainButton.disabled = true;
+      mainButton.textContent = main.name;
+      tell("Changed: count again.");
+    });
+  }
   dialog.addEventListener("close", () => dialog.remove());
   document.body.append(dialog);
   dialog.showModal();
@@ -112,13 +164,18 @@ function replay(route, refresh) {
     if (!from.value || !to.value) throw new Error("Fill in both times.");
     return { since: moment(from), until: moment(to), ...(types.value.trim() && { other_log_types: types.value.trim() }) };
   };
-  form("Replay a range", ["Sends the events of a stretch of time again, with the same webhook-id. The checkpoint stays where it is."],
+  form(
+    "Replay a range",
+    ["Sends the events of a stretch of time again, with the same webhook-id. The checkpoint stays where it is."],
     [field("From (UTC)", from), field("To, itself not part of it (UTC)", to), field("Log types", types)],
     {
       name: "Count first (dry run)",
       act: async (tell, ready) => {
         const ledger = await dryRun(route, conf(), tell);
-        ready(`${count(ledger.read, "event")} in this time, ${number(ledger.selected)} of them would be sent.`, `Send ${count(ledger.selected, "event")}`);
+        ready(
+          `${count(ledger.read, "event")} in this time, ${number(ledger.selected)} of them would be sent.`,
+          `Send ${count(ledger.selected, "event")}`,
+        );
       },
     },
     {
@@ -127,21 +184,41 @@ function replay(route, refresh) {
         const run = await trigger(route.dag_id, conf());
         say(`The replay ${run.dag_run_id} was asked for; it is among the runs below.`);
       },
-    }, refresh);
+    },
+    refresh,
+  );
 }
 
 function sendLetters(route, letters, refresh) {
   const known = letters.waiting + letters.since;
-  form("Send dead letters again",
-    [`${known ? `About ${count(known, "event")} of this route ${known === 1 ? "is" : "are"} known to be set aside.` : "None are known to be set aside; list them first to be sure."} Each is sent once more, and forgotten after the webhook's 2xx. What is refused again stays.`],
-    [], null,
-    { name: "Send again", act: async () => { deadLetters(document.getElementById("send-letters"), route, letters.dag_id, true, refresh); } }, refresh);
+  form(
+    "Send dead letters again",
+    [`${
+      known
+        ? `About ${count(known, "event")} of this route ${known === 1 ? "is" : "are"} known to be set aside.`
+        : "None are known to be set aside; list them first to be sure."
+    } Each is sent once more, and forgotten after the webhook's 2xx. What is refused again stays.`],
+    [],
+    null,
+    {
+      name: "Send again",
+      act: () => {
+        deadLetters(document.getElementById("send-letters"), route, letters.dag_id, true, refresh);
+      },
+    },
+    refresh,
+  );
 }
 
 function lift(route, refresh) {
   const { key, hold_until: until, hold_reason: reason } = route.checkpoint;
-  form("Lift the hold",
-    [`The webhook asked not to be called before ${time(until)} (${reason}). Without the hold the next live run tries it at once.`], [], null,
+  form(
+    "Lift the hold",
+    [`The webhook asked not to be called before ${
+      time(until)
+    } (${reason}). Without the hold the next live run tries it at once.`],
+    [],
+    null,
     {
       name: "Lift the hold",
       act: async (tell) => {
@@ -152,7 +229,9 @@ function lift(route, refresh) {
         await setVariable(key, JSON.stringify(rest, null, 1), present);
         say("The hold is lifted; the next live run tries the webhook again.");
       },
-    }, refresh);
+    },
+    refresh,
+  );
 }
 
 function parsed(text, key) {
@@ -160,7 +239,9 @@ function parsed(text, key) {
     const value = JSON.parse(text);
     if (value && typeof value === "object") return value;
   } catch { /* said below */ }
-  throw new Error(`The Variable ${key} cannot be read here, or Airflow masks it because of its name. Remove its key hold_until by CLI.`);
+  throw new Error(
+    `The Variable ${key} cannot be read here, or Airflow masks it because of its name. Remove its key hold_until by CLI.`,
+  );
 }
 
 // The time that a log id carries, as Auth0 makes them: 900, then year to milliseconds.
@@ -180,9 +261,12 @@ function move(route, may, refresh) {
     if (!text && !at.value) throw new Error("Fill in a time or a log id.");
     return { value: text || moment(at), moment: text ? timeOf(text) : moment(at) };
   };
-  form("Move the checkpoint",
-    ["Live runs go on after this place. Back: what lies between is sent again. Forward: what lies between is never sent.",
-      "The DAG is switched off while the checkpoint is moved, and on again after, if it was on."],
+  form(
+    "Move the checkpoint",
+    [
+      "Live runs go on after this place. Back: what lies between is sent again. Forward: what lies between is never sent.",
+      "The DAG is switched off while the checkpoint is moved, and on again after, if it was on.",
+    ],
     [field("Go on after this time (UTC)", at), field("or after this log id", id)],
     { name: "What would that mean?", act: (tell, ready) => meaning(route, may, place(), tell, ready) },
     {
@@ -199,7 +283,9 @@ function move(route, may, refresh) {
         }
         say(`The checkpoint is at ${value}; the next live run goes on from there.`);
       },
-    }, refresh);
+    },
+    refresh,
+  );
 }
 
 // Says in events what a move means: a dry run counts what lies between the two places.
@@ -207,7 +293,13 @@ async function meaning(route, may, { moment: to }, tell, ready) {
   const from = route.checkpoint.date;
   const latest = new Date(Date.now() - LATE).toISOString();
   if (!to || !from || route.paused || !may.run) {
-    const why = !from ? "there is no checkpoint yet" : !to ? "this log id carries no time" : route.paused ? "the DAG is switched off, and runs of such a DAG stay queued" : "you may not start runs";
+    const why = !from
+      ? "there is no checkpoint yet"
+      : !to
+      ? "this log id carries no time"
+      : route.paused
+      ? "the DAG is switched off, and runs of such a DAG stay queued"
+      : "you may not start runs";
     ready(`What lies between cannot be counted: ${why}. You can move all the same.`, "Move without a count");
     return;
   }
@@ -222,5 +314,8 @@ async function meaning(route, may, { moment: to }, tell, ready) {
   const ledger = await dryRun(route, { since, until }, tell);
   const what = back ? "will be sent again, with the same webhook-id" : "will never be sent by live runs";
   const later = until < wanted ? ` Not counted: the time after ${time(until)}.` : "";
-  ready(`${direction}: ${count(ledger.selected, "event")} ${what}.${later}`, `Move: ${count(ledger.selected, "event")} ${back ? "again" : "left out"}`);
+  ready(
+    `${direction}: ${count(ledger.selected, "event")} ${what}.${later}`,
+    `Move: ${count(ledger.selected, "event")} ${back ? "again" : "left out"}`,
+  );
 }

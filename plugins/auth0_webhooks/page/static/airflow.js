@@ -10,8 +10,14 @@ export async function airflow(method, path, body) {
   });
   const content = answer.status === 204 ? null : await answer.json().catch(() => null);
   if (answer.ok) return content;
-  const detail = typeof content?.detail === "string" ? content.detail : content?.detail ? JSON.stringify(content.detail) : answer.statusText;
-  const error = new Error(answer.status === 403 ? `Airflow does not allow it: ${detail}` : `Airflow answers ${answer.status}: ${detail}`);
+  const detail = typeof content?.detail === "string"
+    ? content.detail
+    : content?.detail
+    ? JSON.stringify(content.detail)
+    : answer.statusText;
+  const error = new Error(
+    answer.status === 403 ? `Airflow does not allow it: ${detail}` : `Airflow answers ${answer.status}: ${detail}`,
+  );
   error.status = answer.status;
   throw error;
 }

@@ -10,7 +10,7 @@ export function chart(history) {
     SERIES.map(([key, name]) => bars(history.buckets, key, name)),
     h("p", { class: "axis", "aria-hidden": "true" }, h("span", {}, time(history.buckets[0].since)), h("span", {}, "now")),
     history.cut_at &&
-      h("p", {}, `Only the last ${number(history.runs)} runs are added up, those since ${time(history.cut_at)}.`),
+    h("p", {}, `Only the last ${number(history.runs)} runs are added up, those since ${time(history.cut_at)}.`),
     h("details", {}, h("summary", {}, "The same as a table"), table("Events by the time of their run", columns, rows, "")),
     types(history),
   ];
@@ -20,17 +20,30 @@ function bars(buckets, key, name) {
   const values = buckets.map((bucket) => bucket[key]);
   const total = values.reduce((sum, value) => sum + value, 0);
   const most = Math.max(...values);
-  const heading = h("h3", {}, `${name}: ${number(total)}`, most ? h("span", { class: "quiet" }, ` (at most ${number(most)} a bar)`) : "");
+  const heading = h(
+    "h3",
+    {},
+    `${name}: ${number(total)}`,
+    most ? h("span", { class: "quiet" }, ` (at most ${number(most)} a bar)`) : "",
+  );
   if (!most) return heading;
   const width = 100 / values.length;
   const rects = values.map((value, at) =>
-    h("rect", { x: at * width, width: width * 0.85, y: 60 - (60 * value) / most, height: (60 * value) / most },
-      h("title", {}, `${time(buckets[at].since)}: ${number(value)}`)));
+    h(
+      "rect",
+      { x: at * width, width: width * 0.85, y: 60 - (60 * value) / most, height: (60 * value) / most },
+      h("title", {}, `${time(buckets[at].since)}: ${number(value)}`),
+    )
+  );
   const label = `${name} over time, ${number(total)} in all; the table below has the numbers`;
   return [
     heading,
-    h("svg", { viewBox: "0 0 100 61", preserveAspectRatio: "none", role: "img", "aria-label": label },
-      rects, h("line", { x1: 0, x2: 100, y1: 60.5, y2: 60.5, "vector-effect": "non-scaling-stroke" })),
+    h(
+      "svg",
+      { viewBox: "0 0 100 61", preserveAspectRatio: "none", role: "img", "aria-label": label },
+      rects,
+      h("line", { x1: 0, x2: 100, y1: 60.5, y2: 60.5, "vector-effect": "non-scaling-stroke" }),
+    ),
   ];
 }
 
@@ -45,7 +58,15 @@ function types(history) {
   if (history.other_types) rows.push(["other types", number(history.other_types), ""]);
   return [
     h("h3", {}, "By log type"),
-    h("div", { class: "narrow" },
-      table("Events selected by the runs that delivered", [["Log type"], ["Events", "number"], ["Share"]], rows, "Nothing was delivered in this time.")),
+    h(
+      "div",
+      { class: "narrow" },
+      table(
+        "Events selected by the runs that delivered",
+        [["Log type"], ["Events", "number"], ["Share"]],
+        rows,
+        "Nothing was delivered in this time.",
+      ),
+    ),
   ];
 }

@@ -54,11 +54,18 @@ export function table(caption, columns, rows, empty) {
   if (!rows.length) return h("p", { class: "quiet" }, empty);
   // The roles are said because a table that is laid out as blocks, on a phone, is none to a screen reader otherwise.
   const head = columns.map(([name, kind]) => h("th", { scope: "col", role: "columnheader", class: kind }, name));
-  const cell = (content, [name, kind], first) => first ? h("th", { scope: "row", role: "rowheader" }, content)
-    : h("td", { class: kind, role: "cell", "data-label": name }, content);
+  const cell = (content, [name, kind], first) =>
+    first
+      ? h("th", { scope: "row", role: "rowheader" }, content)
+      : h("td", { class: kind, role: "cell", "data-label": name }, content);
   const body = rows.map((row) => h("tr", { role: "row" }, row.map((content, at) => cell(content, columns[at], at === 0))));
-  return h("table", { role: "table" }, h("caption", {}, caption),
-    h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, head)), h("tbody", { role: "rowgroup" }, body));
+  return h(
+    "table",
+    { role: "table" },
+    h("caption", {}, caption),
+    h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, head)),
+    h("tbody", { role: "rowgroup" }, body),
+  );
 }
 
 export function terms(pairs) {

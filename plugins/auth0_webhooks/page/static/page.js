@@ -8,7 +8,12 @@ const dagId = query.get("dag");
 let days = "1";
 
 const STATES = {
-  well: "✓ well", waiting: "… waiting", held: "‖ held", failing: "✗ failing", gap: "⚠ gap", new: "○ no run yet",
+  well: "✓ well",
+  waiting: "… waiting",
+  held: "‖ held",
+  failing: "✗ failing",
+  gap: "⚠ gap",
+  new: "○ no run yet",
 };
 
 function badge(route) {
@@ -36,8 +41,15 @@ function all(data) {
   ]);
   const columns = [["Route"], ["State"], ["Lag"], ["Time to retention loss"], ["Last event delivered"], ["Watch"]];
   return [
-    h("p", { class: "answer" }, bad ? `${number(bad)} of ${count(routes.length, "route")} ${bad === 1 ? "is" : "are"} not well.`
-      : routes.length ? `All ${number(routes.length)} routes are well.` : "There are no routes here that you may see."),
+    h(
+      "p",
+      { class: "answer" },
+      bad
+        ? `${number(bad)} of ${count(routes.length, "route")} ${bad === 1 ? "is" : "are"} not well.`
+        : routes.length
+        ? `All ${number(routes.length)} routes are well.`
+        : "There are no routes here that you may see.",
+    ),
     table("Routes, those that are not well first", columns, rows, ""),
   ];
 }
@@ -46,11 +58,21 @@ function one(data) {
   const { route } = data;
   const { checkpoint, settings } = route;
   return [
-    h("p", {}, h("a", { href: "page" }, "All routes"), " · ", airflowLink(`dags/${encodeURIComponent(route.dag_id)}`, "The DAG in Airflow")),
-    h("div", { class: "answer" },
+    h(
+      "p",
+      {},
+      h("a", { href: "page" }, "All routes"),
+      " · ",
+      airflowLink(`dags/${encodeURIComponent(route.dag_id)}`, "The DAG in Airflow"),
+    ),
+    h(
+      "div",
+      { class: "answer" },
       h("p", {}, badge(route), " ", route.state.words),
       route.state.since && h("p", {}, `Since ${since(route.state.since, data.now)}.`),
-      route.paused && h("p", {}, "The DAG is switched off: no run starts, and nothing is lost for as long as the tenant keeps its log.")),
+      route.paused &&
+        h("p", {}, "The DAG is switched off: no run starts, and nothing is lost for as long as the tenant keeps its log."),
+    ),
     actions(data, load),
     terms([
       ["Lag", span(route.lag_seconds)],
@@ -63,8 +85,24 @@ function one(data) {
       ["Schedule", settings ? `${settings.schedule} (cron, UTC)` : "not known here"],
     ]),
     h("h2", {}, "Delivered"),
-    h("label", {}, "Time shown ", h("select", { id: "days", onchange: (event) => { days = event.target.value; load(); } },
-      [["1", "24 hours"], ["7", "7 days"], ["30", "30 days"]].map(([value, name]) => h("option", { value, selected: value === days }, name)))),
+    h(
+      "label",
+      {},
+      "Time shown ",
+      h(
+        "select",
+        {
+          id: "days",
+          onchange: (event) => {
+            days = event.target.value;
+            load();
+          },
+        },
+        [["1", "24 hours"], ["7", "7 days"], ["30", "30 days"]].map(([value, name]) =>
+          h("option", { value, selected: value === days }, name)
+        ),
+      ),
+    ),
     chart(data.history),
     h("h2", {}, "Last runs"),
     runs(data),
@@ -80,25 +118,58 @@ function runs(data) {
       runLink(data.route.dag_id, run.run_id),
       `${run.state}${ledger?.dry_run ? ", dry run" : ledger && ledger.mode !== "live" ? `, ${ledger.mode}` : ""}`,
       time(run.began),
-      ...["read", "selected", "delivered_now", "delivered_before", "dead_lettered", "refused", "not_reached"].map((key) => (ledger ? number(ledger[key]) : "–")),
-      ledger ? [ledger.outcome, ledger.gap ? h("div", {}, `gap: ${ledger.gap}`) : "", ledger.notes.map((note) => h("div", {}, note))] : "no report",
+      ...["read", "selected", "delivered_now", "delivered_before", "dead_lettered", "refused", "not_reached"].map((
+        key,
+      ) => (ledger ? number(ledger[key]) : "–")),
+      ledger
+        ? [ledger.outcome, ledger.gap ? h("div", {}, `gap: ${ledger.gap}`) : "", ledger.notes.map((note) => h("div", {}, note))]
+        : "no report",
     ];
   });
-  const columns = [["Run"], ["State"], ["Began"], ["Read", "number"], ["Selected", "number"], ["Delivered", "number"],
-    ["Before", "number"], ["Dead-lettered", "number"], ["Refused", "number"], ["Not reached", "number"], ["Outcome"]];
+  const columns = [
+    ["Run"],
+    ["State"],
+    ["Began"],
+    ["Read", "number"],
+    ["Selected", "number"],
+    ["Delivered", "number"],
+    ["Before", "number"],
+    ["Dead-lettered", "number"],
+    ["Refused", "number"],
+    ["Not reached", "number"],
+    ["Outcome"],
+  ];
   return table("Newest first; each leads to the run in Airflow", columns, rows, "There are no runs yet.");
 }
 
 function letters(data) {
   const found = data.dead_letters;
-  const rows = found.letters.map((letter) => [h("span", { class: "id" }, letter.log_id), letter.type, letter.answer, time(letter.at), number(letter.tries)]);
+  const rows = found.letters.map((
+    letter,
+  ) => [h("span", { class: "id" }, letter.log_id), letter.type, letter.answer, time(letter.at), number(letter.tries)]);
   return [
     !data.may.see_letters
       ? h("p", {}, "You may not see the runs that list dead letters; below are those that the runs in the time shown name.")
-      : h("p", {}, found.listed_at ? [`${count(found.waiting, "dead letter")} when last listed, ${since(found.listed_at, data.now)} (`,
-        runLink(found.dag_id, found.listed_by, "the listing"), "). "] : "They have not been listed lately. ",
-        found.since ? `${number(found.since)} set aside since then, in the time shown.` : "None set aside since, in the time shown."),
-    table("Set aside, with the answer that refused them", [["Log id"], ["Type"], ["Answer"], ["Last try"], ["Tries", "number"]], rows, "None are known."),
+      : h(
+        "p",
+        {},
+        found.listed_at
+          ? [
+            `${count(found.waiting, "dead letter")} when last listed, ${since(found.listed_at, data.now)} (`,
+            runLink(found.dag_id, found.listed_by, "the listing"),
+            "). ",
+          ]
+          : "They have not been listed lately. ",
+        found.since
+          ? `${number(found.since)} set aside since then, in the time shown.`
+          : "None set aside since, in the time shown.",
+      ),
+    table(
+      "Set aside, with the answer that refused them",
+      [["Log id"], ["Type"], ["Answer"], ["Last try"], ["Tries", "number"]],
+      rows,
+      "None are known.",
+    ),
   ];
 }
 
@@ -108,7 +179,11 @@ export async function load() {
   try {
     const answer = await fetch(path, { credentials: "same-origin" });
     const data = await answer.json();
-    if (!answer.ok) throw new Error(answer.status === 401 ? "You are not logged in: log in to Airflow, then refresh." : data.detail ?? answer.statusText);
+    if (!answer.ok) {
+      throw new Error(
+        answer.status === 401 ? "You are not logged in: log in to Airflow, then refresh." : data.detail ?? answer.statusText,
+      );
+    }
     if (document.querySelector("dialog[open]")) return;
     document.getElementById("title").textContent = dagId ? `Auth0 webhooks: ${dagId}` : "Auth0 webhooks";
     document.getElementById("as-of").textContent = `as of ${time(data.now)}`;
@@ -136,7 +211,12 @@ if (window.parent !== window) {
     new MutationObserver(theme).observe(window.parent.document.documentElement, { attributes: true, attributeFilter: ["class"] });
   } catch { /* as above */ }
 }
-document.getElementById("refresh").addEventListener("click", () => { say(""); load(); });
+document.getElementById("refresh").addEventListener("click", () => {
+  say("");
+  load();
+});
 // By itself only while nobody is at work in it: new rows under a reader's focus help nobody.
-setInterval(() => { if (!document.hidden && [document.body, null].includes(document.activeElement)) load(); }, 30000);
+setInterval(() => {
+  if (!document.hidden && [document.body, null].includes(document.activeElement)) load();
+}, 30000);
 load();
