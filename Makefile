@@ -35,8 +35,9 @@ webhook: $(READY)  ## Start a webhook on port 8091 that prints what arrives (ANS
 env:  ## Write .env for docker compose, with fresh keys (never over an existing one)
 	@$(PYTHON) stack/write_env.py
 
-docs: $(READY)  ## Write docs/log-types.md from the table
+docs: $(READY)  ## Write docs/settings.md and docs/log-types.md from the code
 	@PYTHONPATH=plugins $(BIN)/python -m auth0_webhooks.filtering.log_types > docs/log-types.md
+	@PYTHONPATH=plugins $(BIN)/python -m tests.support.settings_page
 
 guarantees: $(READY)  ## Run the fault matrix and write docs/guarantees.md from what it finds
 	@WRITE_DOCS=1 $(BIN)/python -m pytest -q tests/unit/delivery/test_guarantees.py
@@ -62,7 +63,7 @@ check: $(READY)  ## Lint, check the types and the direction of imports
 	@$(BIN)/mypy
 	@$(BIN)/deno fmt --quiet --check
 	@$(BIN)/deno lint --quiet
-	@PYTHONPATH=plugins $(BIN)/lint-imports --no-cache --no-logo
+	@$(BIN)/lint-imports --no-cache --no-logo
 
 format: $(READY)  ## Format and fix what can be fixed
 	@$(BIN)/ruff format .
