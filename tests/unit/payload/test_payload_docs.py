@@ -1,4 +1,4 @@
-"""docs/payload.md says what is so: its examples are loaded, run and compared."""
+"""What the docs say of filters, payloads, privacy and receivers is so: their examples are loaded, run and compared."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from urllib.request import urlopen
 
 import pytest
 
+from auth0_webhooks.errors import EndpointWrongError
 from auth0_webhooks.filtering.where import Where
 from auth0_webhooks.model.events import LogEvent, Position
 from auth0_webhooks.payload.envelope import Envelope
@@ -22,7 +23,11 @@ from tests.conftest import PROJECT
 from tests.support.factory import Keeper, delivery, endpoint, events, one_batch, wait_for
 from tests.unit.delivery.test_faults import a_port
 
-PAGE = (PROJECT / "docs" / "payload.md").read_text(encoding="utf-8")
+PAGES = {
+    name: (PROJECT / "docs" / f"{name}.md").read_text(encoding="utf-8")
+    for name in ("connections", "filters", "payload", "privacy", "receivers")
+}
+PAGE = "\n".join(PAGES.values())
 SECRET = "whsec_" + "bm5ubm5ubm5ubm5ubm5ubm5ubm5ubm5u"
 SAMPLES = [
     {
@@ -46,8 +51,8 @@ SAMPLES = [
 ]
 
 
-def blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
+def blocks(language, text=PAGE):
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
 def load(tmp_path, text):
@@ -56,7 +61,7 @@ def load(tmp_path, text):
     return load_routes(path)
 
 
-def test_every_route_of_the_page_loads(tmp_path):
+def test_every_route_of_the_pages_loads(tmp_path):
     routes = []
     for block in blocks("yaml"):
         good, errors = load(tmp_path, block)
@@ -92,7 +97,7 @@ def test_the_error_on_the_page_is_the_one_that_is_shown(tmp_path):
 
 
 def test_the_envelopes_on_the_page_are_those_that_are_sent():
-    standard, cloud = (json.loads(block) for block in blocks("json")[:2])
+    standard, cloud = (json.loads(block) for block in blocks("json", PAGES["payload"]))
     data = standard["data"]
     event = LogEvent(data["log_id"], data["date"], data["type"], json.dumps(data), Position(None, None))
     assert json.loads(Envelope("standard").wrap(event)) == standard
@@ -109,7 +114,7 @@ def test_the_pseudonym_on_the_page_is_the_one_that_is_sent():
 
 
 def test_no_setting_of_a_connection_on_the_page_is_sent_as_a_header():
-    assert json.loads(blocks("json")[2]).keys() <= _PROVIDER_KEYS
+    assert json.loads(blocks("json", PAGES["connections"])[0]).keys() <= _PROVIDER_KEYS
 
 
 @pytest.mark.parametrize("gzip", [False, True])
@@ -133,9 +138,28 @@ def test_the_receiver_on_the_page_takes_batches_and_drops_repeats(tmp_path, form
     assert len(printed.read_text(encoding="utf-8").splitlines()) == len(made)
 
 
-def listening(port):
+def test_the_receiver_of_single_events_takes_each_once_and_refuses_what_is_not_signed_by_its_secret(tmp_path):
+    code, port, made = next(block for block in blocks("python") if "FastAPI" in block), a_port(), events(5)
+    (tmp_path / "receiver.py").write_text(code.replace("whsec_...", SECRET), encoding="utf-8")
+    printed, url = tmp_path / "printed", f"http://127.0.0.1:{port}/auth0"
+    command = [sys.executable, "-m", "uvicorn", "receiver:app", "--port", str(port), "--log-level", "error"]
+    with printed.open("w") as output, subprocess.Popen(command, stdout=output, cwd=tmp_path) as process:
+        try:
+            wait_for(lambda: listening(port, 404), 120)
+            for _ in range(2):  # everything comes twice
+                signed = delivery(url, Keeper(), made)
+                signed._posting.endpoint = endpoint(url, signer=Signer([SECRET]))
+                signed.run(lambda: [one_batch(made)])
+            with pytest.raises(EndpointWrongError, match="401"):
+                delivery(url, Keeper(), made).run(lambda: [one_batch(made)])
+        finally:
+            process.terminate()
+    assert printed.read_text(encoding="utf-8").split() == [word for event in made for word in (event.date, event.type)]
+
+
+def listening(port, answer=501):
     try:
         urlopen(f"http://127.0.0.1:{port}", timeout=1)
     except OSError as error:
-        return "501" in str(error)
+        return str(answer) in str(error)
     return True
