@@ -1,1 +1,1 @@
-"""The delivery of one run's events: what is done, what may start next, what is saved, what is set aside."""
+"""Delivers one run's events: tracks what is done and what may start next, saves the checkpoint, sets refused events aside."""

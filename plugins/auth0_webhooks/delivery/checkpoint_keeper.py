@@ -1,4 +1,4 @@
-"""What a delivery asks of the place where its checkpoint lies."""
+"""The interface between a delivery and the place where its checkpoint is stored."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Protocol
 
 from auth0_webhooks.model.checkpoint import Checkpoint
 
-ON_LIVE_HOLD = "live runs before that end without a POST. To lift the hold remove hold_until from the route's checkpoint Variable"
+ON_LIVE_HOLD = "live runs before that send nothing. To lift the hold, remove hold_until from the route's checkpoint Variable"
 
 
 class CheckpointMovedError(Exception):
@@ -18,16 +18,16 @@ class CheckpointMovedError(Exception):
 
 
 class CheckpointKeeper(Protocol):
-    """Where the checkpoint lies. Both calls block, and are made from one thread at a time."""
+    """Stores the checkpoint. Both calls block; only one thread at a time makes them."""
 
     on_hold: str
-    """What to tell a person about a hold: what becomes of it, and how it is lifted."""
+    """Text for people: what a hold means, and how to lift it."""
 
     def load(self) -> Checkpoint | None:
-        """Read it; None means that there is none."""
+        """Read the checkpoint; None if none is stored."""
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """Store it.
+        """Store the checkpoint.
 
-        :raises CheckpointMovedError: when what is stored is not what was read or saved last.
+        :raises CheckpointMovedError: when the stored checkpoint is not the one that was last read or saved here.
         """

@@ -37,17 +37,17 @@ Item = TypeVar("Item")
 
 
 class Delivery:
-    """Delivers the batches of one run to one endpoint, and keeps the checkpoint behind what was acknowledged.
+    """Delivers the batches of one run to one endpoint, and moves the checkpoint over acknowledged events.
 
-    :param start: the checkpoint that the run was read from; ``first`` says that none was stored then.
-    :param end: the place after everything that was read.
-    :param by_time: the events are a window's, in the order of their dates.
-    :param payload: how events are put into POSTs; the endpoint is one that says so in its headers.
+    :param start: the checkpoint from which fetch read; ``first`` means that none was stored then.
+    :param end: the position after everything that fetch read.
+    :param by_time: the events belong to a window and are sorted by date.
+    :param payload: how events are put into POSTs; it must match the ``Content-Type`` header of the endpoint.
     :param dead_letters: where to set refused events aside; None stops the run at the first one.
-    :param refusals: where the events refused in a row are kept from run to run; not for a window, which says nothing about
-        the route.
-    :param suspect: the log id of the event that former runs got no further than: if it is still the first one, it is sent
-        alone, and set aside if the webhook accepts a later one.
+    :param refusals: stores the consecutive refusals between runs; leave it out for a window, which does not count for the
+        route's health.
+    :param suspect: the log id of the event at which earlier runs failed: if it is still the first one, the delivery sends it
+        alone, and sets it aside if the webhook accepts a later one.
     """
 
     def __init__(
@@ -94,10 +94,10 @@ class Delivery:
         self._idle = Idle(waits.stalled, time.monotonic())
 
     def run(self, batches: Callable[[], Iterable[Batch]]) -> None:
-        """Deliver everything, or raise the first thing that stood in the way.
+        """Deliver everything, or raise the first error that prevented it.
 
-        :param batches: gives the run's batches from the first on; asked again if the checkpoint was moved within them.
-        :raises WebhookRouteError: of the kind that says what to do; what was acknowledged by then is saved.
+        :param batches: returns the run's batches from the first on; called again if someone moved the checkpoint within them.
+        :raises WebhookRouteError: its class says what to do; everything acknowledged by then is saved.
         """
         try:
             asyncio.run(self._run(batches))
@@ -105,7 +105,7 @@ class Delivery:
             self._loop = None
 
     def stop(self, reason: str | DeliveryStalledError) -> None:
-        """End soon: start nothing, await the POSTs under way for a moment, save. May be called from a signal handler."""
+        """Stop soon: start no new POST, wait briefly for those in flight, save. Safe to call from a signal handler."""
         error = DeliveryStoppedError(reason) if isinstance(reason, str) else reason
         if self._loop:
             self._loop.call_soon_threadsafe(self._killed.set)
@@ -116,7 +116,7 @@ class Delivery:
     async def _run(self, batches: Callable[[], Iterable[Batch]]) -> None:
         self._loop = asyncio.get_running_loop()
         if self._error:
-            raise self._error  # told to end before it began
+            raise self._error  # asked to stop before it started
         self._idle.settled(time.monotonic())
         watch = asyncio.create_task(self._watch_for_stall())
         work, killed = asyncio.create_task(self._work_through(batches)), asyncio.create_task(self._killed.wait())
@@ -124,7 +124,7 @@ class Delivery:
             await asyncio.wait([work, killed], return_when=asyncio.FIRST_COMPLETED)
             if not work.done():
                 await asyncio.wait([work], timeout=self._waits.kill_grace + self._waits.last_save)
-            if not work.done():  # a thread that hangs, which cannot be ended: it is left behind
+            if not work.done():  # a hanging thread cannot be stopped, so it is abandoned
                 work.cancel()
                 await asyncio.wait([work])
         finally:
@@ -151,12 +151,12 @@ class Delivery:
                 except CheckpointMovedError as moved:
                     found = moved.found
                 self._stopped.clear()
-            # Nothing is left to do; but where the batches are gone, this run must not look as if it had done it.
+            # Nothing is left to do. But if the batches are gone, this run must not look as if it had delivered them.
             await in_thread(lambda: next(iter(batches()), None))
 
     @property
     def stored(self) -> Position | None:
-        """The place that is stored, as far as this delivery knows."""
+        """The position that is stored, as far as this delivery knows."""
         return self._saving.stored.position if self._saving.stored else None
 
     async def _deliver_all(self, session: aiohttp.ClientSession, batches: Callable[[], Iterable[Batch]]) -> None:
@@ -184,7 +184,7 @@ class Delivery:
             number, batch = following[0]
             self.progress.open(number, batch, self._payload.groups(batch.events))
             await self._all([self._work(session) for _ in range(self._calls)])
-            if not self._killed.is_set():  # then there is time for the checkpoint only
+            if not self._killed.is_set():  # once killed, there is only time to save the checkpoint
                 await self._all([self._rejections.end_batch(stopped=self._stopped.is_set())])
             if self._stopped.is_set():
                 return
@@ -192,7 +192,7 @@ class Delivery:
             self.progress.close(self._start, self._end)
 
     async def _next(self, batches: Iterator[Item]) -> list[Item] | None:
-        """The next batch, or none after the last; None where it cannot be read, or the run stops before that."""
+        """A list with the next batch, empty after the last; None if it cannot be read or the run stops first."""
         found: list[list[Item]] = []
 
         async def read() -> None:
@@ -202,7 +202,7 @@ class Delivery:
         return found[0] if found and not self._stopped.is_set() else None
 
     async def _all(self, jobs: Iterable[Coroutine[Any, Any, None]]) -> None:
-        """Do them side by side. POSTs under way are awaited whatever happens: a late acknowledgement still counts."""
+        """Run the jobs concurrently. Always await POSTs in flight: a late acknowledgement still counts."""
         tasks = [asyncio.create_task(self._or_fail(job)) for job in jobs]
         killed = asyncio.create_task(self._killed.wait())
         done: asyncio.Future[list[Any]] = asyncio.gather(*tasks, return_exceptions=True)
@@ -216,7 +216,7 @@ class Delivery:
         await asyncio.wait([done])
 
     async def _or_fail(self, job: Coroutine[Any, Any, None]) -> None:
-        """Whatever goes wrong stops the run: a batch whose work broke off is never followed by the next one."""
+        """Let any error stop the run: after a batch that was not finished, the next one never starts."""
         try:
             await job
         except Exception as error:  # noqa: BLE001 - it is raised when the run has ended
@@ -233,13 +233,13 @@ class Delivery:
                 continue
             try:
                 await self._deliver(session, group)
-            except Exception as error:  # noqa: BLE001 - what ends the run; a dead letter that cannot be stored; a fault of our own
+            except Exception as error:  # noqa: BLE001 - the run's end, a dead letter that was not stored, or a bug of ours
                 self._fail(error)
             self.progress.give_back(group)
             self._room.set()
 
     async def _deliver(self, session: aiohttp.ClientSession, group: list[int]) -> None:
-        """Deliver the events of one POST; split it for as long as the webhook finds it too large, or refuses an event in it."""
+        """Deliver the events of one POST; split it while the webhook finds it too large or refuses an event in it."""
         parts = [group]
         while parts:
             part = parts.pop()
@@ -257,7 +257,7 @@ class Delivery:
             elif half:
                 if answer.status in TOO_LARGE:
                     self._fits = min(self._fits, size // 2)
-                # The first half first: with on_reject: stop everything before the refused event is delivered.
+                # The first half goes first: with on_reject: stop, everything before the refused event gets delivered.
                 parts += [part[half:], part[:half]]
             else:
                 self._settle(part, State.REFUSED)
@@ -283,7 +283,7 @@ class Delivery:
         self._settle([index], State.DEAD_LETTERED)
 
     async def _try_suspect(self, session: aiohttp.ClientSession, suspect: str, batches: Callable[[], Iterable[Batch]]) -> None:
-        """Find out whether it is the event that the webhook does not take, or the webhook that takes none."""
+        """Find out whether the webhook fails on this one event or on all events."""
         is_done = self.progress.is_done
         unfinished = places(self._rejections.enough_to_probe(batches(), is_done), is_done)
         first = await next_few(unfinished, 1 + LATER, self._storing)
@@ -296,7 +296,7 @@ class Delivery:
             self.progress.settle_ahead(*at_fault, State.DEAD_LETTERED)
 
     def _fail(self, error: BaseException) -> None:
-        """Remember the first thing that went wrong, and let nothing new start."""
+        """Remember the first error, and start no new POST."""
         if isinstance(error, CheckpointMovedError | SupersededError):
             self._saving.moved = self._saving.moved or error
         else:

@@ -1,4 +1,4 @@
-"""What a live run reads while the webhook refuses everything: no more than it takes to find out whether that is over."""
+"""What a live run reads while the webhook refuses everything: just enough to find out whether it accepts events again."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from auth0_webhooks.model.events import LogEvent
 from auth0_webhooks.reading.live import Reading
 
 NOTE = (
-    f"the webhook refused the last {MOST_REFUSED} events in a row: this run tries at most {MOST_REFUSED}; once one is accepted "
-    "the refused ones are handled as on_reject says, and all goes on"
+    f"the webhook refused the last {MOST_REFUSED} events in a row: this run tries at most {MOST_REFUSED}; once the webhook "
+    "accepts one, the refused events are handled as on_reject says and normal delivery resumes"
 )
 
 
@@ -21,10 +21,10 @@ def _any(_event: LogEvent) -> bool:
 
 @dataclass
 class ProbeReading(Reading):
-    """Reads until it has as many events as a probe sends.
+    """Reads only as many events as a probe sends.
 
     :param wants: whether the route wants an event.
-    :param done: the log ids of those that the webhook has acknowledged already.
+    :param done: the log ids of events that the webhook has already acknowledged.
     """
 
     wants: Callable[[LogEvent], bool] = _any
@@ -32,12 +32,12 @@ class ProbeReading(Reading):
 
     @classmethod
     def of(cls, reading: Reading, wants: Callable[[LogEvent], bool], done: frozenset[str]) -> ProbeReading:
-        """A reading as another one, which has not begun, but for that."""
+        """A copy of another reading that has not started, with the limit of a probe."""
         settings = {each.name: getattr(reading, each.name) for each in fields(reading)}
         return cls(**settings, wants=wants, done=done)
 
     def events(self) -> Iterator[LogEvent]:
-        """Read up to ``limit`` events, and no further than the last one of the probe. Raises what :class:`Reading` raises."""
+        """Read up to ``limit`` events, and stop after the last one of the probe. Raises what :class:`Reading` raises."""
         left = MOST_REFUSED
         for event in super().events():
             yield event

@@ -1,10 +1,10 @@
-"""Refusals in a row: whether single events are refused, or the webhook refuses everything.
+"""Consecutive refusals: they tell a webhook that refuses single events from one that refuses everything.
 
-Counted are events that the webhook refused with nothing accepted since, across the runs of a route; an event that is
-refused again by a later try counts once. Where several POSTs are under way at a time, an acceptance counts as later than a
-refusal only if its POST began after the refusal had come in: what was under way before may have been answered before the
-webhook changed. So a refused event is set aside only once something later was accepted, or at the end of a batch while fewer
-than ``MOST_REFUSED`` were refused in a row.
+The count is of events that the webhook refused and has accepted nothing since, across the runs of a route; an event that a
+later try gets refused again counts once. With several POSTs in flight, an acceptance counts as later than a refusal only if
+its POST started after the refusal arrived: POSTs that started earlier may have been answered before the webhook changed.
+So a refused event is set aside only once a later POST was accepted, or at the end of a batch if fewer than ``MOST_REFUSED``
+events in a row were refused.
 """
 
 from __future__ import annotations
@@ -16,32 +16,32 @@ from auth0_webhooks.model.events import LogEvent
 from auth0_webhooks.webhook.answers import Answer
 
 MOST_REFUSED = 20
-"""So many refused in a row and none accepted: it is the endpoint, not the events. Also how many events a probe sends."""
+"""After this many refusals in a row the fault is in the endpoint, not in the events. A probe sends as many events."""
 
 
 class RefusalKeeper(Protocol):
-    """Where the log ids of the events refused in a row are kept from run to run. Both calls block."""
+    """Stores the log ids of consecutively refused events between runs. Both calls block."""
 
     def load(self) -> Sequence[str]:
-        """Read them."""
+        """Read the log ids."""
 
     def save(self, log_ids: Sequence[str]) -> None:
-        """Store them."""
+        """Store the log ids."""
 
 
 class NotKept:
-    """For a replay or a backfill, which says nothing about the route: it counts for itself."""
+    """Stores nothing: for a replay or a backfill, whose refusals do not count for the route."""
 
     def load(self) -> Sequence[str]:
-        """None are kept."""
+        """Return none."""
         return ()
 
     def save(self, log_ids: Sequence[str]) -> None:
-        """Keep none."""
+        """Do nothing."""
 
 
 class Refused(NamedTuple):
-    """An event of the open batch that was refused and is not set aside. ``after`` POSTs had begun when the answer came."""
+    """A refused event of the open batch, not set aside yet. ``after`` POSTs had started when the answer arrived."""
 
     place: int
     event: LogEvent
@@ -50,11 +50,11 @@ class Refused(NamedTuple):
 
 
 class Refusals:
-    """The events refused in a row.
+    """The consecutively refused events.
 
-    ``probing`` says that the webhook is known to refuse everything, and nothing was accepted since.
+    ``probing`` means that the webhook is known to refuse everything, and has accepted nothing since.
 
-    :param kept: the log ids refused in a row by former runs.
+    :param kept: the log ids that were refused in a row in earlier runs.
     """
 
     def __init__(self, kept: Sequence[str] = ()) -> None:
@@ -63,14 +63,14 @@ class Refusals:
         self.probing = len(kept) >= MOST_REFUSED
 
     def add(self, refused: Refused) -> None:
-        """An event was refused."""
+        """Record a refused event."""
         self._pending.append(refused)
         self._row[refused.event.log_id] = None
 
     def accepted(self, number: int) -> list[Refused]:
-        """The POST ``number``, counted as they began, was accepted: those that were refused before are the events' own fault.
+        """Record that POST ``number`` (in starting order) was accepted, so earlier refusals are about single events.
 
-        :returns: those that may be set aside now.
+        :returns: the refused events that may be set aside now.
         """
         own = [refused for refused in self._pending if refused.after < number]
         self._pending = [refused for refused in self._pending if refused.after >= number]
@@ -79,17 +79,17 @@ class Refusals:
         return own
 
     def take_all(self) -> list[Refused]:
-        """Those that may be set aside at the end of a batch."""
+        """The refused events that may be set aside at the end of a batch."""
         taken, self._pending = self._pending, []
         return taken
 
     def forget_pending(self) -> None:
-        """They belong to a pass over the events that is over."""
+        """Forget the pending refusals: they belong to an earlier pass over the events."""
         self._pending.clear()
 
     @property
     def pending(self) -> int:
-        """How many events are refused and not set aside."""
+        """How many events are refused and not set aside yet."""
         return len(self._pending)
 
     @property
@@ -99,5 +99,5 @@ class Refusals:
 
     @property
     def log_ids(self) -> tuple[str, ...]:
-        """What is to be kept: no more than it takes to know."""
+        """The log ids to store: no more than are needed to recognize an endpoint that refuses everything."""
         return tuple(self._row)[:MOST_REFUSED]

@@ -1,4 +1,4 @@
-"""What a delivery does about events that the webhook refuses: set aside, stop, or find out that it refuses everything."""
+"""Handles events that the webhook refuses: set them aside, stop, or find out that the webhook refuses everything."""
 
 from __future__ import annotations
 
@@ -26,11 +26,10 @@ class DeadLetters(Protocol):
 class Rejections:
     """The refused events of one delivery.
 
-    :param name: what the endpoint is called in an error.
+    :param name: the name of the endpoint in errors.
     :param store: where refused events are set aside; None stops the run at the first one.
-    :param settled: called with the index of an event of the open batch once it is set aside.
-    :param storing: held while something is stored in Airflow or read there, by whoever does: a task makes one such request at
-        a time.
+    :param settled: called with the index of an event of the open batch once that event is set aside.
+    :param storing: the lock around every request to Airflow: a task makes only one at a time.
     """
 
     def __init__(
@@ -49,35 +48,35 @@ class Rejections:
         self._merged = 0
 
     async def load(self) -> None:
-        """Take up what former runs have counted. Raises what the keeper raises."""
+        """Load the refusals of earlier runs. Raises what the keeper raises."""
         self._kept = tuple(await in_thread(self._keeper.load))
         self._refusals = Refusals(self._kept)
 
     @property
     def probing(self) -> bool:
-        """Whether the webhook refuses everything, as far as is known."""
+        """Whether the webhook is known to refuse everything."""
         return self._refusals.probing
 
     def forget_pending(self) -> None:
-        """A new pass over the events begins."""
+        """Start a new pass over the events."""
         self._refusals.forget_pending()
 
     def refused(self, index: int, event: LogEvent, answer: Answer, *, after: int) -> WebhookRouteError | None:
-        """An event of the open batch was refused when ``after`` POSTs had begun.
+        """Record a refused event of the open batch; ``after`` POSTs had started when the answer arrived.
 
-        :returns: why nothing more may be sent, where that is so.
+        :returns: the error that stops the run, or None.
         """
         refused = Refused(index, event, answer, after)
         self._refusals.add(refused)
         if self._store is None:
             return EventRefusedError(
-                f"{self._what(refused)}; nothing after it is sent. Mend the webhook, or set the route's on_reject to "
+                f"{self._what(refused)}; nothing after it is sent. Fix the webhook, or set the route's on_reject to "
                 "dead_letter to set such events aside"
             )
         return self._refuses_everything(refused) if self._refusals.is_the_endpoint else None
 
     async def accepted(self, number: int) -> None:
-        """The POST ``number`` was accepted: what was refused before it is the events' own fault, and is set aside."""
+        """Record that POST ``number`` was accepted, and set aside the events that were refused before it."""
         own = self._refusals.accepted(number)
         if self._kept:
             await self._keep(())
@@ -85,9 +84,9 @@ class Rejections:
             await self._set_aside(own)
 
     async def end_batch(self, *, stopped: bool) -> None:
-        """What is refused by the end of a batch is set aside, unless the webhook refuses everything or the run is stopped.
+        """Set the batch's refused events aside, unless the webhook refuses everything or the run was stopped.
 
-        How many were refused in a row is kept before that: a crash in between counts none twice, and none too few.
+        The consecutive refusals are stored first, so a crash in between neither counts one twice nor misses one.
 
         :raises EndpointWrongError: when the webhook refuses everything.
         """
@@ -97,7 +96,7 @@ class Rejections:
             raise self._refuses_everything(self._refusals.take_all()[-1])
 
     async def make_room(self) -> None:
-        """As at the end of a batch, where no acknowledgement beyond a refused event could be remembered."""
+        """Do the same as at the end of a batch, once no further acknowledgement beyond a refused event can be stored."""
         if not self.probing:
             await self._set_aside_pending()
 
@@ -107,10 +106,10 @@ class Rejections:
             await in_thread(self._store.put, event, answer, answer.tries)
 
     def enough_to_probe(self, batches: Iterable[Batch], is_done: Callable[[LogEvent], bool]) -> Iterator[Batch]:
-        """The batches; of a webhook that refuses everything the first ones in one, with as many events as a probe sends.
+        """The batches; if the webhook refuses everything, the first ones are merged until they hold enough events for a probe.
 
-        Else a single event in the first batch, which is refused for its own sake, would keep those of the next from being
-        tried. Passes over the same batches put the same ones together, since their events are counted by batch.
+        Otherwise, a first batch of one event that the webhook rightly refuses would keep the next batch from being tried.
+        Each pass merges the same batches, because events are counted per batch.
         """
         batches = iter(batches)
         first, count = next(batches, None), 1
@@ -135,7 +134,7 @@ class Rejections:
             await self._set_aside(self._refusals.take_all())
 
     async def _set_aside(self, refused: Iterable[Refused]) -> None:
-        """One that cannot be set aside stays refused, and nothing passes it."""
+        """Set one event aside; if that fails it stays refused, and the checkpoint does not pass it."""
         for each in refused:
             await self.put(each.event, each.answer)
             self._settled(each.place)
@@ -152,7 +151,7 @@ class Rejections:
 
     def _refuses_everything(self, refused: Refused) -> EndpointWrongError:
         return EndpointWrongError(
-            f"{self._what(refused)}, like the {MOST_REFUSED - 1} before it, and none was accepted; they are not set aside. Look "
-            f"at what the webhook answers: each scheduled run tries at most {MOST_REFUSED} events, and all goes on once one is "
-            "accepted"
+            f"{self._what(refused)}, like the {MOST_REFUSED - 1} before it, and none was accepted; they are not set aside. Check "
+            f"what the webhook answers: each scheduled run tries at most {MOST_REFUSED} events, and normal delivery resumes once "
+            "one is accepted"
         )

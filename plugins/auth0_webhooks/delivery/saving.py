@@ -1,4 +1,4 @@
-"""How a delivery takes up the stored checkpoint, and keeps it behind what was acknowledged."""
+"""How a delivery adopts the stored checkpoint, and saves it while events are acknowledged."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
     from auth0_webhooks.model.events import Position
 
 SAVE_SECONDS = 0.5
-"""How often the checkpoint is saved at the latest; promised is a second."""
+"""The longest time between two saves of the checkpoint; the docs promise one second."""
 
 
 class Saving:
-    """The checkpoint of one delivery: adopted when it begins, saved while it goes on.
+    """The checkpoint of one delivery: adopted when the delivery starts, saved while it runs.
 
-    ``moved`` is set once someone else has stored a checkpoint, or has taken over: what they stored stays.
+    ``moved`` is set once someone else stored a checkpoint or took over; their checkpoint is kept.
 
-    :param start: the checkpoint that the run was read from; ``first`` says that none was stored then.
-    :param by_time: the events are a window's, in the order of their dates.
-    :param storing: held while something is stored in Airflow or read there: a task makes one such request at a time.
-    :param failed: called with what went wrong in a save: nothing may be sent that cannot be remembered.
-    :param saved: called after a save, with whether anything had to be stored.
+    :param start: the checkpoint from which fetch read; ``first`` means that none was stored then.
+    :param by_time: the events belong to a window and are sorted by date.
+    :param storing: the lock around every request to Airflow: a task makes only one at a time.
+    :param failed: called with the error of a failed save: no event may be sent whose acknowledgement cannot be saved.
+    :param saved: called after a save; its argument says whether anything had to be stored.
     """
 
     def __init__(
@@ -55,11 +55,11 @@ class Saving:
         self.moved: CheckpointMovedError | SupersededError | None = None
 
     async def load(self) -> Checkpoint | None:
-        """What is stored. Raises what the keeper raises."""
+        """The stored checkpoint. Raises what the keeper raises."""
         return await in_thread(self._keeper.load)
 
     def adopt(self, found: Checkpoint | None) -> bool:
-        """Take up the stored checkpoint, never guess one; False when that leaves nothing to do."""
+        """Adopt the stored checkpoint; never guess one. Returns False if nothing is left to do."""
         self.moved, self._ending = None, False
         if found is None and self._first and self.stored is None:
             return True
@@ -74,15 +74,15 @@ class Saving:
         return True
 
     def _is_another_time(self, found: Position) -> bool:
-        """Whether a person set a bare time: which of the run's events lie before it is unknown, so it is the next run's."""
+        """Whether a person set a bare time. Which of this run's events precede it is unknown, so the next run uses it."""
         return not self._by_time and found.log_id is None and found != self._start
 
     def soon(self) -> None:
-        """Save without waiting for the next time."""
+        """Save without waiting for the next interval."""
         self._now.set()
 
     async def go_on(self) -> None:
-        """Save from time to time until :meth:`end` is called."""
+        """Save regularly until :meth:`end` is called."""
         while not self._ending:
             try:
                 await asyncio.wait_for(self._now.wait(), SAVE_SECONDS)
@@ -97,7 +97,7 @@ class Saving:
         self._now.set()
 
     async def save(self) -> None:
-        """Save what is acknowledged, where that has changed."""
+        """Save the checkpoint if it has changed."""
         if self.moved:
             return
         checkpoint, count = self._progress.checkpoint(), self._progress.unsaved
@@ -108,7 +108,7 @@ class Saving:
             if changed:
                 async with self._storing:
                     await in_thread(self._keeper.save, checkpoint)
-        except Exception as error:  # noqa: BLE001 - whatever it is, nothing may be sent that cannot be remembered
+        except Exception as error:  # noqa: BLE001 - after any error: no event may be sent whose acknowledgement cannot be saved
             self._failed(error)
             return
         self.stored = checkpoint

@@ -1,4 +1,4 @@
-"""What ends a delivery that no longer gets anywhere."""
+"""Ends a delivery that makes no progress."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ Result = TypeVar("Result")
 
 
 class Idle:
-    """How long nothing was settled: no acknowledgement, no refusal, nothing set aside or saved.
+    """How long a delivery made no progress: no acknowledgement, no refusal, nothing set aside or saved.
 
-    A pause that the webhook asked for does not count. Times are seconds on one monotonic clock, given by the caller.
+    A pause that the webhook asked for does not count. The caller passes all times, as seconds of one monotonic clock.
     """
 
     def __init__(self, most: float, now: float) -> None:
         self._most, self._since = most, now
 
     def settled(self, now: float) -> None:
-        """Something was."""
+        """Record progress."""
         self._since = max(self._since, now)
 
     def left(self, now: float, not_before: float = 0.0) -> float:
-        """Seconds until it has been too long; 0 or less once it has.
+        """Seconds until the delivery counts as stalled; 0 or less once it does.
 
         :param not_before: the end of the pause that the webhook asked for.
         """
@@ -37,10 +37,10 @@ class Idle:
 
 
 def stalled(seconds: float, name: str) -> DeliveryStalledError:
-    """Of a delivery to the endpoint ``name`` that settled nothing for so long."""
+    """The error of a delivery to the endpoint ``name`` that made no progress for ``seconds``."""
     return DeliveryStalledError(
         f"nothing was delivered, refused, set aside or saved for {seconds / 60:.0f} minutes, so something hangs: the network to "
-        f"{name}, the place of the dead letters, or Airflow's API server. What was acknowledged is saved; the next run goes on "
+        f"{name}, the storage of dead letters, or Airflow's API server. Acknowledged events are saved; the next run continues "
         "from there"
     )
 
@@ -52,7 +52,7 @@ async def in_thread(function: Callable[..., Result], *args: Any) -> Result:
 
     def finish(result: Any, error: BaseException | None) -> None:
         if future.done():
-            return  # nobody waits for it any more
+            return  # nobody is waiting for the result any more
         if error:
             future.set_exception(error)
         else:
@@ -73,9 +73,9 @@ async def in_thread(function: Callable[..., Result], *args: Any) -> Result:
 
 
 async def next_few(source: Iterator[Result], most: int, storing: asyncio.Lock) -> list[Result]:
-    """What comes next out of a run's batches, which are read from Airflow as they are asked for.
+    """The next few of a run's batches, which are read from Airflow on demand.
 
-    :param storing: held meanwhile: a task makes one request to Airflow at a time.
+    :param storing: the lock around every request to Airflow: a task makes only one at a time.
     """
     async with storing:
         return await in_thread(lambda: list(itertools.islice(source, most)))

@@ -1,6 +1,6 @@
-"""An event that the webhook neither takes nor refuses: whether it is the event, or the webhook.
+"""An event that the webhook neither accepts nor refuses: finds out whether the event or the webhook is at fault.
 
-It is found out by sending the event alone, and then some that come after it: if one of those is accepted, it is the event.
+The event is sent alone, then some later ones: if the webhook accepts one of those, the event is at fault.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from auth0_webhooks.webhook.posting import Posting
 
 LATER = 5
-"""So many events after a suspect are tried, once each."""
+"""How many events after a suspect are tried, once each."""
 
 
 class Place(NamedTuple):
@@ -33,9 +33,9 @@ class Place(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What was found out. ``accepted`` is the suspect itself, or a later event; then ``at_fault`` is the suspect.
+    """The result. ``accepted`` is the suspect itself, or a later event; if a later one, ``at_fault`` is the suspect.
 
-    ``answer`` is the suspect's last one.
+    ``answer`` is the last answer to the suspect.
     """
 
     accepted: Place | None = None
@@ -49,9 +49,9 @@ async def try_suspect(
     """Send the suspect alone, then up to ``LATER`` events after it until one is accepted.
 
     :param unfinished: the events that still need work, in the order of the log.
-    :param log_id: of the suspect; where it is not the first of them any more, nothing is sent.
-    :raises EndpointUnavailableError: when the webhook takes none of them: that of the suspect.
-    :raises WebhookRouteError: what :meth:`Posting.post` raises of an endpoint that is wrong, or that asks for a pause.
+    :param log_id: the suspect's; if it is no longer the first unfinished event, nothing is sent.
+    :raises EndpointUnavailableError: the suspect's, when the webhook accepts none of them.
+    :raises WebhookRouteError: what :meth:`Posting.post` raises when the endpoint is wrong or asks for a pause.
     """
     suspect = next(unfinished, None)
     if suspect is None or suspect.event.log_id != log_id:
@@ -63,7 +63,7 @@ async def try_suspect(
         unavailable.first = (suspect.event.log_id, suspect.event.type)
     else:
         delivered = answer is not None and outcome_of(answer) is Outcome.DELIVERED
-        # Refused, it is handled like any other.
+        # A refused suspect is handled like any other refused event.
         return Verdict(accepted=suspect) if delivered else Verdict()
     for _, place in zip(range(LATER), unfinished, strict=False):
         try:

@@ -1,1 +1,1 @@
-"""The webhook: its endpoint, one POST with its retries, and the table that says what an answer means."""
+"""The webhook: its endpoint, one POST with its retries, and the table that maps answers to outcomes."""

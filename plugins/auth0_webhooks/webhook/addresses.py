@@ -1,4 +1,4 @@
-"""Network addresses: which are public, and a guard over those that are connected to."""
+"""Network addresses: which are public, and a check of each address before a connection to it."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import socket
 from typing import Any
 
 NOT_PUBLIC = "not a public address"
-"""What the error says with which a connection to another address is refused."""
-# Addresses that a gateway of the network turns into IPv4 ones (RFC 6052, RFC 8215), private ones too.
+"""Part of the error that refuses a connection to a non-public address."""
+# A network's gateway translates these to IPv4 addresses (RFC 6052, RFC 8215), including private ones.
 _TRANSLATED = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("64:ff9b:1::/48"))
-# All of IPv6 that is given out (RFC 4291), and what older Pythons do not know to be set apart in it and in IPv4 (RFC 9637, 7526).
-_GIVEN_OUT = ipaddress.IPv6Network("2000::/3")
-_SET_APART = (ipaddress.IPv6Network("3fff::/20"), ipaddress.IPv4Network("192.88.99.0/24"))
+# The allocated part of IPv6 (RFC 4291), and reserved networks that older Pythons do not know (RFC 9637, RFC 7526).
+_ALLOCATED = ipaddress.IPv6Network("2000::/3")
+_RESERVED = (ipaddress.IPv6Network("3fff::/20"), ipaddress.IPv4Network("192.88.99.0/24"))
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is one of the public internet: not private, loopback, link-local or otherwise set apart."""
+    """Whether an IP address is on the public internet: not private, loopback, link-local or otherwise reserved."""
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
@@ -26,17 +26,17 @@ def is_public(address: str) -> bool:
             return False
         if ip.ipv4_mapped:
             return is_public(str(ip.ipv4_mapped))
-        if ip not in _GIVEN_OUT:
+        if ip not in _ALLOCATED:
             return False
-    return ip.is_global and not ip.is_multicast and not any(ip in network for network in _SET_APART)
+    return ip.is_global and not ip.is_multicast and not any(ip in network for network in _RESERVED)
 
 
 def public_socket(info: Any) -> socket.socket:
-    """Make the socket of a connection that is about to be made, if its address is public.
+    """Create the socket for a new connection, if the address is public.
 
-    Checked here and not where a name is resolved: between the two a name server could give another answer.
+    The check happens here and not when the name is resolved, because a name server could answer differently in between.
 
-    :param info: what ``getaddrinfo`` gives for an address.
+    :param info: what ``getaddrinfo`` returns for an address.
     :raises OSError: when the address is not public.
     """
     family, kind, protocol, _, address = info

@@ -1,4 +1,4 @@
-"""What an answer of the webhook means: one table, from HTTP status to outcome."""
+"""What an answer of the webhook means: one table from HTTP status to outcome."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import NamedTuple
 from auth0_webhooks.model.checkpoint import Hold
 
 GONE_SECONDS = 3600.0
-"""How long an endpoint that answers 410 is left alone."""
+"""How long an endpoint that answers 410 gets no POST, in seconds."""
 LONGEST_HOLD = 86_400.0
-"""No Retry-After silences a route for longer than a day."""
+"""A hold never lasts longer than this, whatever Retry-After says: a day, in seconds."""
 
 
 class Outcome(Enum):
     """What happens to an event after an answer."""
 
     DELIVERED = "delivered"
-    FOR_NOW = "not taken for now: tried again"
+    FOR_NOW = "not accepted for now: retried"
     NOT_BEFORE = "gone for now: held for an hour"
     ENDPOINT_WRONG = "the endpoint is wrong: nothing more is sent"
     EVENT_REFUSED = "this event is refused"
@@ -29,7 +29,7 @@ _TABLE: tuple[tuple[range | frozenset[int], Outcome], ...] = (
     (range(200, 300), Outcome.DELIVERED),
     (range(300, 400), Outcome.ENDPOINT_WRONG),  # redirects are never followed
     (frozenset({401, 403, 404, 405}), Outcome.ENDPOINT_WRONG),
-    (frozenset({407, 511}), Outcome.ENDPOINT_WRONG),  # a proxy, or a network, asks for a login: the event was not looked at
+    (frozenset({407, 511}), Outcome.ENDPOINT_WRONG),  # a proxy or a network asks for a login: the webhook never saw the event
     (frozenset({408, 425, 429}), Outcome.FOR_NOW),
     (range(500, 600), Outcome.FOR_NOW),
     (frozenset({410}), Outcome.NOT_BEFORE),
@@ -37,18 +37,18 @@ _TABLE: tuple[tuple[range | frozenset[int], Outcome], ...] = (
 )
 
 SLOW_DOWN = frozenset({429, 503})
-"""Answers that are about the endpoint's load, not about one request: the whole run pauses."""
+"""Answers about the endpoint's load, not about one request: the whole run pauses."""
 
 TOO_LARGE = frozenset({413})
-"""Answers that are about a request's size: smaller ones are made from there on."""
+"""Answers about a request's size: later POSTs are smaller."""
 
 
 class Answer(NamedTuple):
-    """What came back for one POST.
+    """The answer to one POST.
 
-    ``status`` is None when nothing came back; ``reason`` says in words what did (or what went wrong instead).
-    ``retry_after`` is in seconds; ``body`` the first characters of the answer, for the dead letter only. ``tries`` counts
-    the POSTs of the same message up to this answer.
+    ``status`` is None if there was no answer; ``reason`` is the reason phrase, or what went wrong.
+    ``retry_after`` is in seconds; ``body`` holds the first characters of the answer, for the dead letter only. ``tries``
+    counts the POSTs of the same message up to this answer.
     """
 
     status: int | None
@@ -62,13 +62,13 @@ class Answer(NamedTuple):
 
 
 TOO_DEEP = frozenset({500, 502})
-"""Answers of a webhook, or of what runs it, that broke over an event; where that is nested deeply, it will each time."""
+"""Answers of a webhook, or of its platform, that crashed on an event; a deeply nested event crashes it every time."""
 
 
 def outcome_of(answer: Answer, *, deep: bool = False) -> Outcome:
-    """Look the answer up in the table; no answer, or a status that HTTP does not know, counts as "for now".
+    """Look the answer up in the table; no answer, or a status that HTTP does not define, counts as "for now".
 
-    :param deep: the request was one event, so deeply nested that the webhook's parser may break over it.
+    :param deep: the request was one event, nested so deeply that the webhook's parser may fail on it.
     """
     if deep and answer.status in TOO_DEEP:
         return Outcome.EVENT_REFUSED
@@ -79,7 +79,7 @@ def outcome_of(answer: Answer, *, deep: bool = False) -> Outcome:
 
 
 def hold_of(answer: Answer, *, longer_than: float) -> Hold | None:
-    """How long an answer asks to be left alone, where that is longer than so many seconds; 410 asks for an hour."""
+    """The hold that an answer asks for, if it is longer than ``longer_than`` seconds; 410 means an hour."""
     gone = outcome_of(answer) is Outcome.NOT_BEFORE
     wait = max(answer.retry_after or 0.0, GONE_SECONDS if gone else 0.0)
     if not gone and wait <= longer_than:

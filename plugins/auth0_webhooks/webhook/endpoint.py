@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 10.0
 """How long one POST waits for its connection."""
 
-# What the http provider's hooks read from a connection's extra themselves; every other key is a request header.
+# Keys of a connection's extra that the http provider's hooks, or this project, read; every other key is a request header.
 _PROVIDER_KEYS = {"headers", "signing_secrets", "pseudonym_secret"}.union(
     "allow_redirects cert check_response max_redirects proxies proxy srv_lookup stream timeout".split(),  # noqa: SIM905
     "trust_env verify verify_ssl".split(),  # noqa: SIM905
@@ -45,9 +45,9 @@ _NO_HEADER_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where events go.
+    """Where events are sent.
 
-    ``name`` is the part of the address that may be shown: paths and queries can hold secrets. ``timeout`` is how long a POST
+    ``name`` is the part of the address that is safe to show: paths and queries can hold secrets. ``timeout`` is how long a POST
     waits for its answer, in seconds.
     """
 
@@ -73,9 +73,9 @@ class Endpoint:
     ) -> Endpoint:
         """Read a connection of type ``http``.
 
-        :param content_type: of what is sent; a ``Content-Type`` in the connection's extra counts more.
-        :param gzip: compress what is sent.
-        :param allow_private: connect to addresses that are not public, too.
+        :param content_type: of the request body; a ``Content-Type`` in the connection's extra overrides it.
+        :param gzip: compress the request body.
+        :param allow_private: also connect to addresses that are not public.
         :param timeout: how long a POST waits for its answer, in seconds.
         :raises SettingError: naming the connection, the field and how to set it.
         """
@@ -89,13 +89,13 @@ class Endpoint:
                     f"connection {connection.conn_id!r}: extra {key!r} becomes a request header, so it must be one line of text: "
                     f"{how_to_set(connection.conn_id)}"
                 )
-        # Not a dict: the extra counts more in whatever case it writes a header's name.
+        # Not a dict: the extra overrides a header whatever the case of its name.
         all_headers = CaseInsensitiveDict({"Content-Type": content_type, "User-Agent": "auth0-log-webhooks"})
         if connection.login:
             all_headers["Authorization"] = aiohttp.encode_basic_auth(connection.login, connection.password or "")
         for key, value in headers.items():
             all_headers[key] = value
-        # The environment's proxies are looked up once here: aiohttp would read them, and ~/.netrc, anew for every POST.
+        # The environment's proxies are read once here: aiohttp would read them, and ~/.netrc, again for every POST.
         proxies = extra.get("proxies") or extra.get("proxy")
         if not proxies and extra.get("trust_env", True):
             proxies = get_environ_proxies(url)
@@ -105,13 +105,13 @@ class Endpoint:
             proxy = prepend_scheme_if_needed(proxy, "http")  # type: ignore[no-untyped-call]
         if proxy and (not isinstance(proxy, str) or urlsplit(proxy).scheme not in {"http", "https"}):
             raise SettingError(
-                f"connection {connection.conn_id!r}: its proxy, or the environment's, is no http:// or https:// URL, and no "
-                f"other kind can be used: {how_to_set(connection.conn_id)}"
+                f"connection {connection.conn_id!r}: its proxy, or the environment's, is not an http:// or https:// URL; no "
+                f"other kind is supported: {how_to_set(connection.conn_id)}"
             )
         if proxy and not allow_private:
             raise SettingError(
                 f"connection {connection.conn_id!r}: its proxy, or the environment's, decides which address is connected to, so "
-                "allow_private_addresses: false cannot be kept: leave that check to the proxy and remove the setting, or set "
+                "allow_private_addresses: false cannot be enforced: leave that check to the proxy and remove the setting, or set "
                 '"trust_env": false in the extra and no proxy'
             )
         return cls(
@@ -127,7 +127,7 @@ class Endpoint:
         )
 
     def session(self, concurrent_calls: int) -> aiohttp.ClientSession:
-        """A client that keeps at most ``concurrent_calls`` connections alive. To be made inside an event loop."""
+        """A client that keeps at most ``concurrent_calls`` connections alive. Call this inside an event loop."""
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 limit=concurrent_calls, ssl=self.tls, socket_factory=None if self.allow_private else public_socket
@@ -138,9 +138,9 @@ class Endpoint:
         )
 
     async def post(self, session: aiohttp.ClientSession, message: Message) -> Answer:
-        """POST one message. Never raises for what the network or the endpoint does: that is an :class:`Answer`.
+        """POST one message. A failure of the network or the endpoint is an :class:`Answer`, not an exception.
 
-        :raises EndpointWrongError: when its address may not be connected to.
+        :raises EndpointWrongError: when the endpoint's address is not allowed.
         """
         now = datetime.now(timezone.utc)
         headers = {"webhook-id": message.id, "webhook-timestamp": str(int(now.timestamp()))}
@@ -148,7 +148,7 @@ class Endpoint:
             headers["webhook-signature"] = self.signer.header(message.id, now, message.body)
         body = message.body.encode()
         if self.gzip:
-            # The signature is that of the text: receivers' frameworks unpack a body before they hand it on.
+            # The signature covers the uncompressed text: receivers' frameworks decompress a body before they pass it on.
             headers["Content-Encoding"], body = "gzip", gzip.compress(body, compresslevel=5, mtime=0)
         try:
             async with session.post(
@@ -189,16 +189,16 @@ async def _first_characters(response: aiohttp.ClientResponse, *, limit: int = 50
             if len(body) > drain:
                 break
     except (aiohttp.ClientError, OSError, asyncio.TimeoutError):
-        # The status is the acknowledgement: a body that breaks off takes nothing back.
+        # The status is the acknowledgement: a truncated body does not revoke it.
         pass
     return body[:limit].decode("utf-8", "replace")
 
 
 def _as_text(reason: str, *, limit: int = 100) -> str:
-    """A reason phrase as text that every JSON and every database can hold.
+    """A reason phrase as text that every JSON parser and every database can store.
 
-    aiohttp turns the bytes of other encodings than UTF-8 into lone surrogates, which nothing can store: they are read as
-    Latin-1, as HTTP once defined it (RFC 2616, 2.2). Control characters become question marks.
+    aiohttp turns bytes that are not UTF-8 into lone surrogates, which nothing can store: they are read as Latin-1, as HTTP
+    once defined it (RFC 2616, 2.2). Control characters become question marks.
     """
     raw = reason.encode("utf-8", "surrogateescape")
     try:
@@ -210,7 +210,7 @@ def _as_text(reason: str, *, limit: int = 100) -> str:
 
 def _in_words(error: BaseException) -> str:
     number = error.errno if isinstance(error, OSError) else None
-    # What aiohttp raises where the connection was lost before the request was written has no number.
+    # aiohttp's error has no number if the connection was lost before the request was written.
     closed = (aiohttp.ServerDisconnectedError, ConnectionResetError, BrokenPipeError)
     nameless = type(error) is aiohttp.ClientOSError and number is None
     if isinstance(error, closed) or nameless or number in {errno.ECONNRESET, errno.EPIPE}:
@@ -225,7 +225,7 @@ def _in_words(error: BaseException) -> str:
 
 
 def _signer(secrets: Any, conn_id: str) -> Signer | None:
-    """What signs, or None where the connection has no signing secrets."""
+    """The signer, or None if the connection has no signing secrets."""
     if not secrets:
         return None
     try:
@@ -249,7 +249,7 @@ def _tls(extra: dict[str, Any], conn_id: str) -> ssl.SSLContext | bool:
             context.load_cert_chain(*([cert] if isinstance(cert, str) else cert))
     except (OSError, TypeError) as error:
         raise SettingError(
-            f"connection {conn_id!r}: extra 'verify' or 'cert' names no usable file ({type(error).__name__}): "
+            f"connection {conn_id!r}: extra 'verify' or 'cert' does not name a usable file ({type(error).__name__}): "
             f"{how_to_set(conn_id)}"
         ) from None
     return context

@@ -1,4 +1,4 @@
-"""One POST after the other until the webhook has answered for good: the tries, the pauses between them, and when to give up."""
+"""Repeats a POST until the webhook gives a final answer: the tries, the pauses between them, and when to give up."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Figures:
-    """What a delivery counted besides the states of its events."""
+    """What a delivery counts in addition to the states of its events."""
 
     posts: int = 0
     retried: int = 0
@@ -33,13 +33,13 @@ class Figures:
 
 
 class Posting:
-    """POSTs to one endpoint, tried again while the answer says "for now".
+    """POSTs to one endpoint, retried while the answer means "for now".
 
-    ``started`` counts the POSTs that have begun, ``not_before`` is the end of the pause that the endpoint asked for
+    ``started`` counts the POSTs that have started; ``not_before`` is the end of the pause that the endpoint asked for
     (seconds, monotonic).
 
-    :param on_hold: what to tell a person about a hold.
-    :param stopped: set once no POST may begin any more.
+    :param on_hold: explains a hold to people.
+    :param stopped: set once no new POST may start.
     """
 
     def __init__(self, endpoint: Endpoint, figures: Figures, *, on_hold: str, stopped: asyncio.Event, waits: Waits) -> None:
@@ -51,13 +51,13 @@ class Posting:
     async def post(
         self, session: aiohttp.ClientSession, message: Message, *, seconds: float | None = None
     ) -> tuple[Answer | None, int]:
-        """Try one POST until it is delivered or refused; None where the run stops before that.
+        """Try one POST until it is delivered or refused; the answer is None if the run stops first.
 
-        :param seconds: how long it is tried again, from its first failure on; by default as the waits say.
-        :returns: the answer, and which POST of ``started`` got it.
-        :raises EndpointWrongError: when its address or credentials are wrong.
-        :raises EndpointHeldError: when it asks not to be called for longer than that.
-        :raises EndpointUnavailableError: when it does not take the message in that time; with its last answer.
+        :param seconds: how long to retry, counted from the first failure; by default ``waits.post_retries``.
+        :returns: the answer, and the number (in ``started``) of the POST that got it.
+        :raises EndpointWrongError: when the endpoint's address or credentials are wrong.
+        :raises EndpointHeldError: when the endpoint asks for a longer pause than that.
+        :raises EndpointUnavailableError: when the endpoint does not accept the message in that time; holds the last answer.
         """
         tries, deadline = 0, 0.0
         allowed = self._waits.post_retries if seconds is None else seconds
@@ -85,30 +85,30 @@ class Posting:
             await self._sleep(delay)
 
     def _delay(self, answer: Answer, outcome: Outcome, message: Message, left: float) -> float:
-        """Seconds until a POST may be tried again; raises when it may not."""
+        """Seconds until the POST may be retried; raises if it may not."""
         what = f"the webhook at {self.endpoint.name}: {answer} ({message.what}, try {answer.tries})"
         if outcome is Outcome.ENDPOINT_WRONG:
             raise EndpointWrongError(
-                f"{what}; nothing more is sent until its address or credentials are mended: check the route's webhook "
+                f"{what}; nothing more is sent until its address or credentials are fixed: check the route's webhook "
                 "connection, then start the next run"
             )
         if hold := hold_of(answer, longer_than=self._waits.post_retries):
             if self._figures.held and self._figures.held.until > hold.until:
                 hold = self._figures.held
             self._figures.held = hold
-            raise EndpointHeldError(f"{what}; held until {iso(hold.until)}, as it asked: {self._on_hold}")
+            raise EndpointHeldError(f"{what}; held until {iso(hold.until)}, as the webhook asked: {self._on_hold}")
         back_off: float = min(self._waits.first_back_off * 2 ** (answer.tries - 1), self._waits.longest_back_off)
         delay = max(answer.retry_after or 0.0, back_off * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
         if delay > left:
             raise EndpointUnavailableError(
-                f"{what}, tried again for {self._waits.post_retries:.0f} s; the next try goes on from there",
+                f"{what}, retried for {self._waits.post_retries:.0f} s; the next try continues from there",
                 retry_after=answer.retry_after,
                 answer=answer,
             )
         return delay
 
     async def _sleep(self, seconds: float) -> None:
-        """Wait, but no longer than until the run stops."""
+        """Wait, or return early when the run stops."""
         try:
             await asyncio.wait_for(self._stopped.wait(), seconds)
         except asyncio.TimeoutError:

@@ -1,4 +1,4 @@
-"""Signatures by Standard Webhooks 1.0.0 (https://www.standardwebhooks.com), made by its own library."""
+"""Signatures as Standard Webhooks 1.0.0 defines them (https://www.standardwebhooks.com), made by its official library."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _MIN_BYTES, _MAX_BYTES = 24, 64
 
 
 class Signer:
-    """Signs with every secret, newest first: receivers may change from the old to the new one at any time.
+    """Signs with every secret, newest first, so receivers can switch from the old to the new one at any time.
 
-    :param secrets: ``whsec_`` and the base64 of 24 to 64 random bytes, each.
-    :raises ValueError: when one is not that; the message does not repeat it.
+    :param secrets: each is ``whsec_`` and the base64 of 24 to 64 random bytes.
+    :raises ValueError: when one is not; the message does not contain the secret.
     """
 
     def __init__(self, secrets: Sequence[str]) -> None:
@@ -32,5 +32,5 @@ class Signer:
         self._keys = [Webhook(secret) for secret in secrets]
 
     def header(self, message_id: str, moment: datetime, body: str) -> str:
-        """The value of ``webhook-signature`` for one try: a signature by each secret, with blanks between them."""
+        """The value of ``webhook-signature`` for one try: one signature per secret, separated by spaces."""
         return " ".join(key.sign(msg_id=message_id, timestamp=moment, data=body) for key in self._keys)

@@ -68,7 +68,7 @@ def test_what_is_not_taken_for_now_is_tried_again_and_nothing_else_is_repeated(r
 def test_a_wrong_endpoint_stops_at_once_and_says_what_to_mend(receiver, answer, calls):
     receiver.behave = lambda post: answer if post.log_id >= log_id(21) else 200
     made, keeper = events(60), Keeper()
-    with pytest.raises(EndpointWrongError, match=f"{answer} .*until its address or credentials are mended") as caught:
+    with pytest.raises(EndpointWrongError, match=f"{answer} .*until its address or credentials are fixed") as caught:
         delivery(receiver.url, keeper, made, concurrent_calls=calls).run(lambda: [one_batch(made)])
     assert not caught.value.retry
     assert keeper.stored.position == made[19].position

@@ -78,11 +78,11 @@ def normal(message: str) -> str:
     message = re.sub(r"900\d{53}", "900...", message)
     message = re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "2026-11-22T...Z", message)
     message = re.sub(r"no answer within \d+ s", "no answer within 30 s", re.sub(r"try \d+", "try N", message))
-    return message.replace("tried again for 0 s", "tried again for 60 s")
+    return message.replace("retried for 0 s", "retried for 60 s")
 
 
 def deliver_until_done(
-    receiver: Receiver, mend: Callable[[], object], calls: int, url: str | None = None, waits: Waits = SHORT, **settings: Any
+    receiver: Receiver, fix: Callable[[], object], calls: int, url: str | None = None, waits: Waits = SHORT, **settings: Any
 ) -> list[str]:
     """Run, repair what is broken when it fails, run again as the schedule would; returns what the operator sees of it."""
     made, keeper, sees = events(EVENTS), Keeper(), []
@@ -94,7 +94,7 @@ def deliver_until_done(
             delivery(sent_to, keeper, made, concurrent_calls=calls, waits=waits, **settings).run(lambda: [one_batch(made)])
         except WebhookRouteError as error:
             sees.append(normal(str(error)))
-            mend()
+            fix()
         else:
             break
     assert set(receiver.accepted) == {event.log_id for event in made}
@@ -103,7 +103,7 @@ def deliver_until_done(
     return sees
 
 
-def until_mended(receiver: Receiver, answer: Any, place: str, calls: int, **settings: Any) -> list[str]:
+def until_fixed(receiver: Receiver, answer: Any, place: str, calls: int, **settings: Any) -> list[str]:
     """The event at this place gets this answer until someone repairs the webhook."""
     bad, broken = events(EVENTS)[PLACES[place]].log_id, [True]
     receiver.behave = lambda post: answer if broken and bad in post.log_ids else 200
@@ -112,13 +112,13 @@ def until_mended(receiver: Receiver, answer: Any, place: str, calls: int, **sett
 
 
 @pytest.mark.parametrize(("answer", "place", "calls"), CASES)
-def test_a_fault_that_stays_until_it_is_mended_loses_and_repeats_nothing(receiver, answer, place, calls):
-    until_mended(receiver, answer, place, calls)
+def test_a_fault_that_stays_until_it_is_fixed_loses_and_repeats_nothing(receiver, answer, place, calls):
+    until_fixed(receiver, answer, place, calls)
 
 
 @pytest.mark.parametrize(("answer", "place", "calls"), [case for case in CASES if case.values[2] == 5])
 def test_a_fault_of_a_batch_loses_and_repeats_nothing_either(receiver, answer, place, calls):
-    until_mended(receiver, answer, place, calls, payload=BATCHES)
+    until_fixed(receiver, answer, place, calls, payload=BATCHES)
 
 
 def passes(receiver: Receiver, answer: Any, place: str, calls: int) -> None:

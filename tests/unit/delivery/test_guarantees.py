@@ -8,22 +8,22 @@ from typing import Any
 
 from simulation.receiver import Receiver
 from tests.conftest import PROJECT
-from tests.unit.delivery.test_faults import BATCHES, ENDPOINT_FAULTS, FAULTS, PLACES, passes, refuses_everything, until_mended
+from tests.unit.delivery.test_faults import BATCHES, ENDPOINT_FAULTS, FAULTS, PLACES, passes, refuses_everything, until_fixed
 
-RETRIED = "nothing, where it passes within 60 s: it is tried again. Where it stays: "
+RETRIED = "nothing if it ends within 60 s, because the POST is retried. If it lasts: "
 
 
 def test_time_outs_lose_and_repeat_nothing_wherever_they_are():
-    """All at once, since each does little but wait."""
+    """All at once, because each case mostly waits."""
 
     def case(way: Any, place: str, calls: int, settings: dict[str, Any]) -> None:
         with Receiver().running() as receiver:
             way(receiver, "hang", place, calls, **settings)
 
     ways = [
-        (until_mended, 1, {}),
-        (until_mended, 5, {}),
-        (until_mended, 5, {"payload": BATCHES}),
+        (until_fixed, 1, {}),
+        (until_fixed, 5, {}),
+        (until_fixed, 5, {"payload": BATCHES}),
         (passes, 1, {}),
         (passes, 5, {}),
     ]
@@ -42,27 +42,27 @@ LIVE = {
     "test_a_deliver_task_that_is_killed_repeats_at_most_what_was_not_saved": (
         "SIGKILL of the task",
         BOUND,
-        "a failed try; the retry goes on from the checkpoint",
+        "a failed try; the retry continues from the checkpoint",
     ),
     "test_a_scheduler_that_is_killed_in_mid_delivery_costs_at_most_the_bound": (
         "SIGKILL of the scheduler, with its executor and tasks",
         BOUND,
-        "after the restart the run is taken up, or the next run sends the rest",
+        "after the restart the run continues, or the next run sends the rest",
     ),
     "test_an_api_server_that_is_killed_in_mid_delivery_costs_at_most_the_bound": (
         "SIGKILL of the API server",
         BOUND,
-        "the task waits for the API server to come back, or fails saying that the checkpoint cannot be saved",
+        "the task waits for the API server to come back, or fails because the checkpoint cannot be saved",
     ),
     "test_a_locked_database_in_mid_delivery_costs_at_most_the_bound": (
         "database locked",
         BOUND,
-        "slow saves; where they fail, a failed try and a retry",
+        "slow saves; if they fail, a failed try and a retry",
     ),
     "test_a_worker_that_was_thought_dead_and_comes_back_does_no_harm": (
-        "worker frozen, thought dead, and back",
+        "worker frozen, believed dead, and back",
         BOUND,
-        "a second try that goes on; the first one ends",
+        "a second try that continues; the first one ends",
     ),
     "test_a_task_that_is_failed_in_the_ui_ends_cleanly_and_counts_what_it_sent": (
         "task marked failed in the UI",
@@ -77,19 +77,19 @@ def seen(name: str, answer: Any) -> list[str]:
     if name in ENDPOINT_FAULTS:
         return ENDPOINT_FAULTS[name](5)
     with Receiver().running() as receiver:
-        return until_mended(receiver, answer, "middle", 1)
+        return until_fixed(receiver, answer, "middle", 1)
 
 
 def as_page() -> str:
-    """The page, from one case of each fault. That none is lost and none repeated, the tests above assert of every case."""
+    """The page, made from one case of each fault. The other tests assert for every case that no event is lost or repeated."""
     faults = {name: (answer, passes) for name, answer, _, passes in FAULTS}
     faults |= dict.fromkeys(ENDPOINT_FAULTS, (None, True))
     with ThreadPoolExecutor(8) as pool:
         found = list(zip(faults, pool.map(seen, faults, [answer for answer, _ in faults.values()]), strict=True))
     rows = []
     for name, messages in found:
-        sees = messages[0] if messages else "nothing: it is delivered"
-        if "tried again" in sees and faults[name][1]:
+        sees = messages[0] if messages else "nothing: the event is delivered"
+        if "retried for" in sees and faults[name][1]:
             sees = RETRIED + sees
         rows.append(f"| {name} | 0 | 0 | {sees} |")
     set_aside = "the event under dead letters, in the report and in the DAG auth0_webhook_dead_letters"
@@ -97,11 +97,11 @@ def as_page() -> str:
     with Receiver().running() as receiver:
         (sees,) = refuses_everything(receiver, 1)
     rows.append(f"| 400 to every event, with on_reject: dead_letter | 0 | 0 | {sees} |")
-    rows.append(f"| 5xx or a time-out for one event, for good, with on_reject: dead_letter | 0 | 0 | {NEVER_PASSES} |")
+    rows.append(f"| 5xx or a time-out for one event, forever, with on_reject: dead_letter | 0 | 0 | {NEVER_PASSES} |")
     rows += [f"| {name} | 0 | {repeats} | {sees} |" for name, repeats, sees in LIVE.values()]
     rows.append(
         "| a task cleared or marked, alone or with others, or its XCom deleted, at any time | 0 | 0; a replay or backfill is "
-        "sent again where its events have changed | a failed task that says what to clear; a live route's next run sends "
+        "sent again if its events have changed | a failed task that says what to clear; a live route's next run sends "
         "the rest |"
     )
     return "\n".join(
@@ -109,18 +109,18 @@ def as_page() -> str:
             "# Guarantees, fault by fault",
             "",
             (
-                "Made from a test run (`make guarantees`). `tests/unit/delivery/test_faults.py` tries every fault over real "
-                "HTTP, each distinct outcome at the first, a middle and the last event with 1 and with 5 concurrent calls, and "
-                "all of them once more with batches; the rows from SIGKILL on are tried on a running Airflow in `tests/live`, "
-                "with one event a POST, and the last one at random in `test_task_operations.py`."
+                "`make guarantees` writes this page from a test run. `tests/unit/delivery/test_faults.py` tries every fault over "
+                "real HTTP: each distinct outcome at the first, a middle and the last event, with 1 and with 5 concurrent calls, "
+                "and again with batches. `tests/live` tries the rows from SIGKILL on with a running Airflow, with one event per "
+                "POST. `test_task_operations.py` tries the last row at random."
             ),
             (
-                "For batches their bound is 100 + `concurrent_calls` x `max_events`, never more than 600 "
+                "For batches the bound is 100 + `concurrent_calls` x `max_events`, never more than 600 "
                 "(`tests/unit/payload/test_payload.py` kills such a delivery)."
             ),
-            "A repeat is an event that the webhook acknowledged with 2xx and was sent again all the same.",
-            "An event whose acknowledgement never came is sent again: nobody can know whether the webhook took it in.",
-            "Drop what you have seen before by its `webhook-id`.",
+            "A repeat is an event that was sent again although the webhook had acknowledged it with 2xx.",
+            "An event without an acknowledgement is sent again: nobody can know whether the webhook processed it.",
+            "Receivers drop repeats by their `webhook-id`.",
             "",
             "| fault | events lost | repeats | what the operator sees |",
             "|---|---|---|---|",

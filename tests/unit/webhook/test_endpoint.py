@@ -74,7 +74,7 @@ def test_an_extra_counts_more_than_the_login_and_the_form_in_whatever_case(recei
 
 @pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1080", 5])
 def test_a_proxy_that_cannot_be_used_is_told(proxy):
-    with pytest.raises(SettingError, match="connection 'webhook_default': its proxy, .* is no http:// or https:// URL"):
+    with pytest.raises(SettingError, match="connection 'webhook_default': its proxy, .* is not an http:// or https:// URL"):
         Endpoint.from_connection(connection(host="https://hooks.example.com", extra=json.dumps({"proxy": proxy})))
 
 
