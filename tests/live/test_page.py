@@ -272,5 +272,5 @@ def test_test_runs_on_a_worker_and_says_what_the_webhook_answered(stack):
     message = "select state, result_message from connection_test_request where token = ?"
     stack.airflow.wait_until(lambda: stack.airflow.rows(message, token)[0][1], "the test has an outcome", 60)
     ((state, said),) = stack.airflow.rows(message, token)
-    assert (state, "took a test event" in said) == ("success", True)
+    assert (state, "accepted a test event" in said) == ("success", True)
     assert [post.event["type"] for post in stack.receiver.posts] == ["connection_test"]

@@ -97,11 +97,11 @@ def test_test_on_a_webhook_sends_a_signed_event_that_says_it_is_a_test(admin, re
     extra = {"signing_secrets": [SIGNING_SECRET], "headers": headers, "verify": None}
     status, message = press(admin, "webhook", f"{receiver.url}/hooks", extra)
     assert status, message
-    assert "took a test event, signed: 200" in message
+    assert "accepted a test event, signed: 200" in message
     (post,) = receiver.posts
     event = Webhook(SIGNING_SECRET).verify(post.body, post.headers)
     assert (event["type"], event["test"]) == ("connection_test", True)
-    assert "no event of any tenant" in event["description"]
+    assert "does not belong to any tenant" in event["description"]
     assert post.path == "/hooks"
     assert {name.lower(): value for name, value in post.headers.items()}["x-team"] == "blue"
 
@@ -110,7 +110,7 @@ def test_test_on_a_webhook_says_what_it_answered(admin, receiver):
     receiver.behave = lambda _post: 401
     status, message = press(admin, "webhook", receiver.url)
     assert not status
-    assert "did not take a test event, not signed (there are no signing_secrets): 401" in message
+    assert "did not accept a test event, not signed (there are no signing_secrets): 401" in message
 
 
 def test_a_webhook_with_a_broken_secret_is_not_called(admin, receiver):

@@ -137,7 +137,7 @@ def test_a_route_that_is_to_stop_at_a_gap_stops_and_moves_nothing(route, tenant,
     tenant.expire(1)
     tenant.add("s")
     assert route.run() == "failed"
-    assert "delete the checkpoint's Variable, or set it to a date-time" in logged()
+    assert "delete the checkpoint's Variable or set it to a date-time" in logged()
     report = unpacked(route.xcoms()["fetch", "report"])
     assert report["gap"].startswith(parse_checkpoint(stored, key="k").position.date)
     assert report["outcome"].startswith("failed: the checkpoint's event of")

@@ -1,4 +1,4 @@
-"""What the fields of a connection mean: its URL, and how a person sets them."""
+"""The fields of a connection: the URL they form, and how a person sets them."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def base_url(connection: ConnectionLike, *, scheme: str = "https") -> str:
     Host may be a host name, a host with a path, or a whole URL. Schema is ``http`` or ``https``; in a connection that
     was written as a URI (``https://example.com/hook``) Airflow puts the path there.
 
-    :param scheme: what counts where the connection names none.
-    :raises SettingError: when there is no host, or the result is no http(s) URL.
+    :param scheme: the scheme if the connection names none.
+    :raises SettingError: when there is no host, or the result is not an http(s) URL.
     """
     host, schema = (connection.host or "").strip(), (connection.schema or "").strip()
     if not host:
@@ -69,7 +69,7 @@ def base_url(connection: ConnectionLike, *, scheme: str = "https") -> str:
 
 
 def warn_of_plain_http(url: str, conn_id: str) -> None:
-    """Say so where a connection is not encrypted, and leaves this machine."""
+    """Log a warning if a connection leaves this machine unencrypted."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     try:

@@ -1,4 +1,4 @@
-"""Airflow connections, with errors that tell a missing one from an API server that cannot be reached."""
+"""Reads Airflow connections; errors distinguish a missing connection from an unreachable API server."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 def get_connection(conn_id: str) -> Connection:
     """Read a connection.
 
-    Airflow answers "isn't defined" also when its API server cannot be reached. A listing of Variables does raise then,
-    so it serves as the test of whether "isn't defined" can be believed.
+    Airflow answers "isn't defined" also when its API server cannot be reached. Listing the Variables
+    does raise then, so that shows whether "isn't defined" is true.
 
-    :raises SettingError: when there is no such connection, or its extra is no JSON object.
-    :raises AirflowUnavailableError: when it cannot be told.
+    :raises SettingError: when there is no such connection, or its extra is not a JSON object.
+    :raises AirflowUnavailableError: when Airflow's API server does not answer.
     """
     try:
         connection = BaseHook.get_connection(conn_id)

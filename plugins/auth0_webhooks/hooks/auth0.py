@@ -51,10 +51,10 @@ LOGS = "/api/v2/logs"
 PAGE_SIZE = 100
 """Events per request: the API's maximum in both modes."""
 TIMEOUT = (10.0, 30.0)
-"""Seconds to connect and to wait for data, on every request; ``waits.tenant_answer`` bounds the whole of it."""
+"""Seconds to connect and to wait for data, on every request; ``waits.tenant_answer`` limits the whole request."""
 TRIES = 4
 FEW_REQUESTS = 2
-"""With so few requests left of the tenant's rate limit, the watch leaves them to the runs."""
+"""If the tenant's rate limit has no more requests left than this, the watch leaves them to the runs."""
 
 
 class TenantHook(HttpHook):
@@ -66,12 +66,12 @@ class TenantHook(HttpHook):
     :param auth0_conn_id: id of the connection.
     :param token_store: where the access token is kept between runs, so that polling does not fill the log it reads
         (each token request is a log event of its own).
-    :param tries: how often a request is made that fails in a way that may pass soon.
-    :param wait_for_limits: wait for a rate limit to lift, up to ``waits.window_limits`` in all; without it only where it
-        lifts within ``waits.tenant_limit``.
+    :param tries: how often a request is made in all, if its failure may be temporary.
+    :param wait_for_limits: wait until a rate limit lifts, up to ``waits.window_limits`` in all; without it, wait only if the
+        limit lifts within ``waits.tenant_limit``.
 
-    ``as_of`` is a time up to which the last answer shows the log (that of the request, or the tenant's where this machine's
-    is more than a second ahead of it), ``rate_limit`` what it says of the tenant's rate limit.
+    ``as_of`` is a time up to which the last answer shows the log: the time of the request, or the tenant's time if this
+    machine's is more than a second ahead. ``rate_limit`` is the tenant's rate limit, as the last answer stated it.
     """
 
     conn_name_attr = "auth0_conn_id"
@@ -103,10 +103,10 @@ class TenantHook(HttpHook):
     def pages(self, start: Position) -> Iterator[list[LogEvent]]:
         """The events after ``start.log_id``, ascending by log id, a page at a time, to the end of the log.
 
-        The next link is followed, as Auth0 asks, where it leads to the log of this very host: the token goes nowhere else.
-        Otherwise, where the link is refused, and where it names another log id, the id that the page ends with is the cursor.
+        As Auth0 asks, the next link is followed, but only to the log of the same host: the token is sent nowhere else. If the
+        link points elsewhere, is refused, or names another log id, the last log id of the page is the cursor.
 
-        :raises WebhookRouteError: one of the Tenant errors; the pages before it are good.
+        :raises WebhookRouteError: one of the Tenant errors; the pages before it are valid.
         """
         last, asked = start, _after(start)
         while True:
@@ -115,7 +115,7 @@ class TenantHook(HttpHook):
             except TenantRefusedError as error:
                 if asked == _after(last):
                     raise
-                self.log.warning("%s, for its own next link; going on by log id", error)
+                self.log.warning("%s, for its own next link; continuing by log id", error)
                 asked = _after(last)
                 page, link = self._get_page(asked, last)
             if not page:
@@ -125,7 +125,7 @@ class TenantHook(HttpHook):
             if link is not None and (link == asked or link.get("from") in {asked.get("from"), present.log_id} - {None}):
                 raise TenantAnswerError(
                     f"the tenant's cursor does not move: its page after {present.log_id} holds events, but its next link "
-                    "leads to the same place"
+                    "points to the same place"
                 )
             skips = link is not None and link.get("from", "").isdigit() and link["from"] != last.log_id
             asked = _after(last) if link is None or skips else link
@@ -138,7 +138,7 @@ class TenantHook(HttpHook):
         return self._get_page(_after(place), place)[0]
 
     def newest(self) -> LogEvent | None:
-        """The event with the latest date; None where the log is empty.
+        """The event with the latest date; None if the log is empty.
 
         :raises WebhookRouteError: one of the Tenant errors.
         """
@@ -147,22 +147,22 @@ class TenantHook(HttpHook):
         return events[0] if events else None
 
     def seconds_to_more_requests(self) -> float:
-        """How long to wait before the next request so that others are left some; 0 while the rate limit is not nearly used up."""
+        """How long to wait so that others get requests, too; 0 unless the rate limit is nearly used up."""
         _, left, reset = self.rate_limit
         return max(0.0, reset - time.time()) if left is not None and left <= FEW_REQUESTS else 0.0
 
     def close(self) -> None:
-        """Let go of the connections; the next request opens new ones, with the connection's settings read anew."""
+        """Close the connections; the next request reads the Airflow connection again."""
         if self._session:
             self._session.close()
         self._session = self._token = None
 
     def search(self, since: str, until: str | None = None, page: int = 0) -> list[LogEvent]:
-        """A page of the events whose ``date`` is in [since, until), by date.
+        """A page of the events whose ``date`` is in [since, until), sorted by date.
 
-        Search mode, as documented: a search sees at most 1,000 events, so page 9 is the last.
+        In the documented search mode a search returns at most 1,000 events, so page 9 is the last.
 
-        :param since: ISO 8601, as ``until``; without ``until`` there is no end.
+        :param since: ISO 8601, like ``until``; without ``until`` the range has no end.
         :raises WebhookRouteError: one of the Tenant errors.
         """
         span = f"[{since} TO {until}}}" if until else f"[{since} TO *]"
@@ -171,9 +171,9 @@ class TenantHook(HttpHook):
         return events
 
     def has(self, log_id: str) -> bool:
-        """Whether an event is (still) in the log: ``GET /api/v2/logs/{id}`` answers 404 for one that is not.
+        """Whether an event is (still) in the log: ``GET /api/v2/logs/{id}`` answers 404 if it is not.
 
-        :raises WebhookRouteError: one of the Tenant errors, for any other refusal, too.
+        :raises WebhookRouteError: one of the Tenant errors, also for any other refusal.
         """
         try:
             self._patience(lambda: self._send_with_token(f"{LOGS}/{log_id}"))
@@ -218,7 +218,7 @@ class TenantHook(HttpHook):
         return session
 
     def _configure_session_from_auth(self, session: requests.Session, connection: Connection) -> requests.Session:
-        del connection  # its client secret is no Basic password
+        del connection  # its client secret is not a password for Basic auth
         return session
 
     def _authorize(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
@@ -232,7 +232,7 @@ class TenantHook(HttpHook):
         previous: Position,
         check: Callable[[list[LogEvent], Position], None] | None = None,
     ) -> tuple[list[LogEvent], dict[str, str] | None]:
-        """One page of the log and the parameters of its next link; tries again what may pass."""
+        """One page of the log and the parameters of its next link; retries temporary failures."""
 
         def once() -> tuple[list[LogEvent], dict[str, str] | None]:
             response = self._send_with_token(LOGS, parameters)
@@ -249,7 +249,7 @@ class TenantHook(HttpHook):
         link, elsewhere = next_link(response, self.base_url + LOGS)
         if elsewhere and not self._warned_of_link:
             self._warned_of_link = True
-            self.log.info("the next link of %s leads to %s; going on by log id", self._host, elsewhere)
+            self.log.info("the next link of %s points to %s; continuing by log id", self._host, elsewhere)
         return link
 
     def _send_with_token(self, path: str, parameters: dict[str, str] | None = None) -> requests.Response:
@@ -258,8 +258,8 @@ class TenantHook(HttpHook):
         self._token = self._token or self._kept_token() or self._new_token(session)
         response = self._send(session, "GET", path, params=parameters)
         if response.status_code in {401, 403} and self.token_requests == asked_before:
-            # Revoked, expired early, of a rotated signing key, or given before its scope was: one new token, then it is
-            # the credentials.
+            # The token was revoked, expired early, or issued before a key or scope changed. Request one new token; if that fails,
+            # too, the credentials are wrong.
             self._token = self._new_token(session)
             response = self._send(session, "GET", path, params=parameters)
         if response.status_code in (401, 403):
@@ -284,9 +284,9 @@ class TenantHook(HttpHook):
                 response = session.request(method, self.base_url + path, **arguments)
             except requests.exceptions.RequestException as error:
                 response, why = None, in_words(error)
-        # Also where an answer seems whole: the end of a connection can be all that ends it.
+        # Check this even if the answer seems complete: it may only have ended because the connection was shut.
         if response is None or over():
-            why = f"its answer was not whole after {self._waits.tenant_answer:g} s" if over() else why
+            why = f"its answer was not complete after {self._waits.tenant_answer:g} s" if over() else why
             raise TenantUnavailableError(f"no answer from Auth0 at {self._host}: {why}")
         self.rate_limit, self.as_of = rate_limit(response), min(sent, answered_at(response) or sent)
         if response.status_code == 429:
@@ -296,7 +296,7 @@ class TenantHook(HttpHook):
             raise TenantUnavailableError(f"Auth0 at {self._host} answers {response.status_code}")
         if 300 <= response.status_code < 400:
             raise SettingError(
-                f"{self._host} answers with a redirect ({response.status_code}), as no Auth0 tenant does: "
+                f"{self._host} answers with a redirect ({response.status_code}), which no Auth0 tenant does: "
                 f"connection {self.http_conn_id!r}: {how_to_set(self.http_conn_id)}"
             )
         return response

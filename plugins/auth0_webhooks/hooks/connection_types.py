@@ -1,4 +1,4 @@
-"""What *Test* does on connections of the types "Auth0 tenant" and "Webhook"; their forms are in ``provider.py``."""
+"""The *Test* button of the connection types "Auth0 tenant" and "Webhook"; their forms are in ``provider.py``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from auth0_webhooks.webhook.answers import Answer
 
 TEST_TYPE = "connection_test"
-"""The ``type`` of the event that *Test* sends; Auth0 has none of this name."""
+"""The ``type`` of the event that *Test* sends; Auth0 has no type of this name."""
 
 
 class TenantConnectionHook(TenantHook):
@@ -32,7 +32,7 @@ class TenantConnectionHook(TenantHook):
     conn_type = "auth0"
 
     def test_connection(self) -> tuple[bool, str]:
-        """Ask for a token and read one log event; returns whether that went well, and what there was in words."""
+        """Request a token and read one log event; returns whether that succeeded, and a message."""
         try:
             event = self.newest()
         except WebhookRouteError as error:
@@ -57,7 +57,7 @@ class WebhookHook(BaseHook):
         self.conn_id = webhook_conn_id
 
     def test_connection(self) -> tuple[bool, str]:
-        """POST one event that says it is a test, signed as real ones are; returns whether it was taken, and the answer."""
+        """POST one event that says it is a test, signed like real ones; returns whether it was accepted, and a message."""
         try:
             endpoint = Endpoint.from_connection(get_connection(self.conn_id))
         except WebhookRouteError as error:
@@ -65,17 +65,17 @@ class WebhookHook(BaseHook):
         answer = asyncio.run(_send(endpoint, test_event(datetime.now(timezone.utc))))
         sent = f"a test event, {'signed' if endpoint.signer else 'not signed (there are no signing_secrets)'}"
         if outcomes.outcome_of(answer) is outcomes.Outcome.DELIVERED:
-            return True, f"The webhook at {endpoint.name} took {sent}: {answer}"
-        return False, f"The webhook at {endpoint.name} did not take {sent}: {answer}"
+            return True, f"The webhook at {endpoint.name} accepted {sent}: {answer}"
+        return False, f"The webhook at {endpoint.name} did not accept {sent}: {answer}"
 
 
 def test_event(now: datetime) -> LogEvent:
-    """An event that can be taken for nobody's: no tenant, no user, and it says what it is."""
+    """An event that nobody can mistake for a real one: no tenant, no user, and it says that it is a test."""
     log_id, date = f"test-{uuid.uuid4().hex}", iso(now)
     body = {
         "date": date,
         "type": TEST_TYPE,
-        "description": "This is a test of the connection, sent from Airflow. It is no event of any tenant.",
+        "description": "This is a test of the connection, sent from Airflow. It does not belong to any tenant.",
         "test": True,
         "log_id": log_id,
     }

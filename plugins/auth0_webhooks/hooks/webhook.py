@@ -1,4 +1,4 @@
-"""How a route sends: to which endpoint and in which form. What `deliver` and the DAG of the dead letters share."""
+"""How a route sends: its endpoint, payload and redaction. Shared by `deliver` and the dead letter DAG."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from auth0_webhooks.webhook.endpoint import Endpoint
 def payload_of(route: Route) -> Payload:
     """How the route's events are put into POSTs.
 
-    :raises SettingError: when the connection of the tenant, which CloudEvents name as their source, is missing or wrong.
+    :raises SettingError: when the tenant's connection, which CloudEvents name as their source, is missing or wrong.
     :raises AirflowUnavailableError: when it cannot be read.
     """
     source = ""
@@ -47,9 +47,9 @@ def endpoint_of(route: Route, payload: Payload, *, timeout: float = WAITS.answer
 
 
 def redaction_of(route: Route) -> Redaction | None:
-    """What the route takes out of its events; None where that is nothing.
+    """The route's redaction; None if it redacts nothing.
 
-    :raises SettingError: when it needs a key for pseudonyms, and the webhook's connection has none that will do.
+    :raises SettingError: when the route needs a key for pseudonyms, and the webhook's connection has no usable one.
     :raises AirflowUnavailableError: when the connection cannot be read.
     """
     if not route.redact:
@@ -67,7 +67,7 @@ def redaction_of(route: Route) -> Redaction | None:
 
 
 def sample_of(route: Route, event: LogEvent) -> str | None:
-    """What would be sent of an event, to be shown to people: in the route's form, with what is left of user data masked.
+    """What would be sent for an event, as shown to people: in the route's form, with any remaining user data masked.
 
     :raises SettingError: as :func:`payload_of` and :func:`redaction_of`.
     """

@@ -1,1 +1,1 @@
-"""What a run reads of a tenant's log, and what the answers of Auth0's Management API mean."""
+"""Reads a tenant's log, and interprets the answers of Auth0's Management API."""

@@ -1,4 +1,4 @@
-"""What the answers of Auth0's Management API say, and whether they keep its rules."""
+"""Interprets the answers of Auth0's Management API, and checks that they keep its documented rules."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from auth0_webhooks.times import iso, parse_retry_after, parse_time
 
 
 def check_order(events: list[LogEvent], previous: Position) -> None:
-    """Auth0 promises ascending log ids, newer than ``from``: anything else could hide a lost or a repeated event.
+    """Check that log ids ascend and are newer than ``from``, as Auth0 promises; otherwise events could be lost or repeated.
 
     :raises TenantAnswerError: naming the event.
     """
@@ -32,7 +32,7 @@ def check_order(events: list[LogEvent], previous: Position) -> None:
 
 
 def check_dates(events: list[LogEvent], _previous: Position) -> None:
-    """A search was asked for by ascending date: in any other order its last date would hide what lies before it.
+    """Check that a search is sorted by ascending date, as requested; otherwise events before its last date could be missed.
 
     :raises TenantAnswerError: naming the event.
     """
@@ -48,9 +48,9 @@ def check_dates(events: list[LogEvent], _previous: Position) -> None:
 
 
 def next_link(response: requests.Response, log: str) -> tuple[dict[str, str] | None, str | None]:
-    """The parameters of the next link where it leads to the log at ``log``, else the host (or path) to which it leads.
+    """The parameters of the next link if it points to the log at ``log``, otherwise the host (or path) it points to.
 
-    The token must not follow a link to another place, so only the parameters are ever taken of it.
+    The token must never be sent elsewhere, so only the parameters of a link are used.
     """
     link = response.links.get("next", {}).get("url")
     if not link:
@@ -59,7 +59,7 @@ def next_link(response: requests.Response, log: str) -> tuple[dict[str, str] | N
         to, here = urlsplit(urljoin(log, link)), urlsplit(log)
         same = _place(to) == _place(here)
     except ValueError:
-        return None, "an address that is none"
+        return None, "an invalid address"
     if not same:
         return None, to.hostname if to.hostname != here.hostname else f"another port or path of {to.hostname}"
     return dict(parse_qsl(to.query)) or None, None
@@ -70,7 +70,7 @@ def _place(url: Any) -> tuple[Any, ...]:
 
 
 def rate_limit(response: requests.Response) -> RateLimit:
-    """What an answer says of the rate limit."""
+    """The rate limit that an answer states."""
     headers = response.headers
     try:
         most = int(headers["x-ratelimit-limit"]) if "x-ratelimit-limit" in headers else None
@@ -80,7 +80,7 @@ def rate_limit(response: requests.Response) -> RateLimit:
 
 
 def answered_at(response: requests.Response) -> datetime | None:
-    """When the tenant answered at the latest, by its own time, which it gives in whole seconds; None where it does not."""
+    """The latest time at which the tenant can have sent this answer (its Date is in whole seconds); None without a Date."""
     try:
         return parsedate_to_datetime(response.headers["Date"]).astimezone(timezone.utc) + timedelta(seconds=1)
     except (KeyError, ValueError, TypeError, OverflowError):
@@ -99,7 +99,7 @@ def rate_limit_wait(response: requests.Response) -> float:
 
 
 def in_words(error: requests.exceptions.RequestException) -> str:
-    """Why there was no answer, without the address and what went with it."""
+    """Why there was no answer, without the address or anything that was sent."""
     if isinstance(error, requests.exceptions.SSLError):
         return "TLS failed, or its certificate is not trusted"
     if isinstance(error, requests.exceptions.Timeout):
@@ -108,18 +108,18 @@ def in_words(error: requests.exceptions.RequestException) -> str:
 
 
 def asked_of(session: requests.Session) -> dict[str, Any]:
-    """The session's proxies, CA bundle and certificate, to be named with each request.
+    """The session's proxies, CA bundle and certificate, to be passed with each request.
 
-    What only the session says the environment's proxies and CA bundle override; and JSON has no tuples, which requests wants.
+    The environment's proxies and CA bundle would override the session's; and requests needs a tuple where JSON has a list.
 
-    :raises SettingError: when one of the files is not there.
+    :raises SettingError: when one of the files does not exist.
     """
     proxies: Any = session.proxies
     cert: Any = session.cert
     files = [cert] if isinstance(cert, str) else list(cert or ())
     for file in [session.verify, *files]:
         if isinstance(file, str) and not Path(file).exists():
-            raise SettingError(f"the tenant's connection: extra 'verify' or 'cert' names a file that is not there: {file}")
+            raise SettingError(f"the tenant's connection: extra 'verify' or 'cert' names a file that does not exist: {file}")
     return {
         "proxies": dict.fromkeys(("http", "https"), proxies) if isinstance(proxies, str) else proxies or None,
         "verify": session.verify,
@@ -128,7 +128,7 @@ def asked_of(session: requests.Session) -> dict[str, Any]:
 
 
 def reason(response: requests.Response, secret: str) -> str:
-    """Status and Auth0's own words; no more than that of the body, and never the client secret."""
+    """Status and Auth0's own message; nothing else from the body, and never the client secret."""
     try:
         answer = response.json()
         words = answer.get("error_description") or answer.get("message") or answer.get("error") or ""

@@ -1,6 +1,6 @@
-"""A deadline over a whole request, whatever the other side does meanwhile.
+"""A deadline for a whole request, whatever the other side does.
 
-The time-outs of requests count from one read to the next: an answer that comes a byte at a time never meets them.
+The time-outs of requests start again with each read, so an answer that arrives byte by byte never exceeds them.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from typing import Any
 from requests.adapters import HTTPAdapter
 
 SHUT_SECONDS = 0.1
-"""How often a connection is shut after its deadline: it may not have been open yet."""
+"""Seconds between attempts to shut a connection after its deadline: it may not have been open yet."""
 
 
 class DeadlineAdapter(HTTPAdapter):
-    """Opens connections that another thread can shut. For one request at a time, as a hook makes them."""
+    """Opens connections that another thread can shut. Supports one request at a time, which is all a hook makes."""
 
     _in_use: Any = None
     _sock: Any = None
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
-        """The pool of requests, whose connections say when they are in use."""
+        """The connection pool of requests; its connections report when they are in use."""
         pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
         adapter, plain = self, pool.ConnectionCls
         if not hasattr(plain, "says_when_in_use"):
@@ -35,7 +35,7 @@ class DeadlineAdapter(HTTPAdapter):
                 def connect(self) -> None:
                     adapter._in_use, adapter._sock = self, None
                     super().connect()
-                    # Kept apart: while the body of a last answer is read the connection has let go of its socket.
+                    # Stored separately: the connection drops its socket while the body of a last answer is read.
                     adapter._sock = self.sock
 
                 def request(self, *args: Any, **kwargs: Any) -> None:
@@ -46,16 +46,16 @@ class DeadlineAdapter(HTTPAdapter):
         return pool
 
     def shut(self) -> None:
-        """End the connection in use: whoever waits for it gets an error."""
+        """Shut the connection in use: the thread that waits for it gets an error."""
         sock: Any = getattr(self._in_use, "sock", None) or self._sock
-        # Not SSLSocket.shutdown, which would have the other thread go on without TLS.
+        # Not SSLSocket.shutdown: after it, the other thread would continue without TLS.
         with contextlib.suppress(OSError, TypeError):
             socket.socket.shutdown(getattr(sock, "socket", sock), socket.SHUT_RDWR)
 
 
 @contextlib.contextmanager
 def deadline(adapter: DeadlineAdapter, seconds: float) -> Iterator[Callable[[], bool]]:
-    """Shut the adapter's connection when the block takes longer; gives a function that says whether it did."""
+    """Shut the adapter's connection if the block takes longer; yields a function that returns whether it did."""
     over, done = threading.Event(), threading.Event()
 
     def watch() -> None:

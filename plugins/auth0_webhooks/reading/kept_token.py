@@ -1,4 +1,4 @@
-"""A tenant's access token between runs, encrypted."""
+"""Stores a tenant's access token between runs, encrypted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cryptography.fernet import Fernet, InvalidToken
 
 
 class TokenStore(Protocol):
-    """Where a token is kept between runs; both calls may fail quietly, which costs one more token request."""
+    """Stores a token between runs; both calls may fail silently, which costs one more token request."""
 
     def load(self) -> str | None:
         """The stored text, or None."""
@@ -24,8 +24,8 @@ class TokenStore(Protocol):
 class KeptToken:
     """A token in a store, encrypted whether or not Airflow has a Fernet key of its own.
 
-    The key comes from ``identity``, the connection's fields: a token that was given to another client, or before the secret
-    was rotated, cannot be read any more, so a new one is asked for.
+    The key is derived from ``identity``, the connection's fields: a token for another client, or from before the secret was
+    rotated, can no longer be decrypted, so a new one is requested.
     """
 
     def __init__(self, store: TokenStore, identity: list[str]) -> None:
@@ -33,7 +33,7 @@ class KeptToken:
         self._cipher = Fernet(base64.urlsafe_b64encode(hashlib.sha256("\n".join(identity).encode()).digest()))
 
     def load(self) -> str | None:
-        """The token; None where there is none that is still good."""
+        """The token; None if none is stored or it has expired."""
         try:
             token, good_until = json.loads(self._cipher.decrypt(self._store.load() or ""))
         except (InvalidToken, ValueError):
@@ -41,7 +41,7 @@ class KeptToken:
         return str(token) if good_until > time.time() else None
 
     def save(self, token: str, life: float) -> None:
-        """Keep a token that is good for ``life`` seconds."""
-        # Renewed early: a token must not run out between two pages of the same run.
+        """Store a token that is valid for ``life`` seconds."""
+        # Renewed early: a token must not expire between two pages of the same run.
         good_until = time.time() + life - min(300.0, life / 10)
         self._store.save(self._cipher.encrypt(json.dumps([token, good_until]).encode()).decode())

@@ -1,4 +1,4 @@
-"""What a live run reads: from the checkpoint on, or from a start in time."""
+"""Reads for a live run: from the checkpoint on, or from a start time."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ OLDEST = "1970-01-01T00:00:00.000Z"
 _EARLIEST = parse_time(OLDEST)
 
 SHORTEST_RETENTION = timedelta(days=1)
-"""No plan of Auth0 keeps an event for less: https://auth0.com/docs/deploy-monitor/logs/log-data-retention."""
+"""No Auth0 plan keeps an event for less: https://auth0.com/docs/deploy-monitor/logs/log-data-retention."""
 
 QUIET = SHORTEST_RETENTION / 4
-"""So often the tenant is asked for the checkpoint's event of a quiet log: long before a new event can leave the log."""
+"""How often the checkpoint of a quiet log is confirmed: long before a new event can leave the log."""
 
 CLOCKS_DIFFER = timedelta(minutes=1)
-"""An event is taken in after it happened; by the times of its two records it may be so much before."""
+"""Auth0 ingests an event after it happened, but by their clocks its ingestion may appear to be this much earlier."""
 
 
 class Tenant(Searching, Protocol):
@@ -43,7 +43,7 @@ class Tenant(Searching, Protocol):
 
     @property
     def as_of(self) -> datetime:
-        """A time up to which the last answer shows the log, at the least."""
+        """A time up to which the last answer certainly shows the log."""
 
     def pages(self, start: Position) -> Iterator[list[LogEvent]]:
         """The events after a log id, a page at a time."""
@@ -54,16 +54,16 @@ class Tenant(Searching, Protocol):
 
 @dataclass
 class Reading:
-    """A live run's way through the log.
+    """A live run's reading of the log.
 
-    ``end`` is the place after everything read so far. ``stopped`` says why the end of the log was not reached
-    ("limit", "rate limit"), or is None; set to "hold" beforehand it keeps anything from being read. ``gap`` is the time
-    whose events are gone (from, to), or None.
+    ``end`` is the position after everything read so far. ``stopped`` says why the reading ended before the end of the log
+    ("limit", "rate limit"), or is None; if it is set to "hold" first, nothing is read. ``gap`` is the period whose events
+    are gone (from, to), or None.
 
-    :param retention: how long the tenant keeps an event; a checkpoint that is older is asked for before it is relied on.
-    :param on_gap: "stop" raises instead of going on after a gap.
-    :param settle: seconds; an event is handed on when it was taken in so long ago, so that none of a smaller id, which Auth0
-        shows a moment later, is passed over.
+    :param retention: how long the tenant keeps an event; before an older checkpoint is used, the tenant is asked for its event.
+    :param on_gap: "stop" raises an error at a gap instead of continuing after it.
+    :param settle: seconds; an event is delivered only if Auth0 ingested it at least this long ago, so that an event with a
+        smaller id, which Auth0 may show a moment later, is not skipped.
     """
 
     tenant: Tenant
@@ -84,8 +84,8 @@ class Reading:
     def events(self) -> Iterator[LogEvent]:
         """Read up to ``limit`` events, ascending by log id.
 
-        A rate limit that comes after the first page ends the reading early instead of sleeping: what was read is
-        handed on, and the next run goes on from there.
+        A rate limit after the first page ends the reading early instead of waiting: the events read so far are
+        delivered, and the next run continues from there.
 
         :raises CheckpointExpiredError: when the checkpoint's event is gone and ``on_gap`` is "stop".
         :raises WebhookRouteError: one of the Tenant errors.
@@ -102,7 +102,7 @@ class Reading:
         if not self.read and self._passed:
             self.end = self._passed
         elif self.start.log_id and self.end == self.start and not self.stopped and self._older_than(QUIET):
-            # Nothing new by now: should the checkpoint's event leave the log of a quiet tenant, nothing is missing.
+            # Nothing new up to now: if the checkpoint's event later leaves the log of a quiet tenant, nothing is missing.
             self.end = self.start._replace(date=iso(began))
 
     def _pages(self) -> Iterator[list[LogEvent]]:
@@ -129,10 +129,10 @@ class Reading:
             self.stopped = "rate limit"
 
     def _pages_after(self, place: Position) -> Iterator[list[LogEvent]]:
-        """The pages after a log id, to the last event that is there; events that may hide another are waited for.
+        """The pages after a log id, up to the newest event; waits where an event with a smaller id may still appear.
 
-        Auth0 documents the order of log ids, not that an event is shown before all of larger ids are. This waits once; what
-        comes in meanwhile is the next run's.
+        Auth0 documents the order of log ids, but not that an event appears before all events with larger ids. This waits
+        once; events that arrive during the wait are left to the next run.
         """
         newest, more = None, False
         for page in self.tenant.pages(place):
@@ -145,8 +145,8 @@ class Reading:
                 break
         if newest is None:
             return
-        age = (self.tenant.as_of - _taken_in(newest)).total_seconds()
-        # Where more follow the page, until all that are there by now can be read.
+        age = (self.tenant.as_of - _ingested_at(newest)).total_seconds()
+        # If more pages follow, wait the full time, so that everything in the log by now can be read.
         self.sleep(self.settle if more else max(0.0, min(self.settle, self.settle - age)))
         last = log_id_order(newest.log_id)
         for page in self.tenant.pages(place):
@@ -157,17 +157,17 @@ class Reading:
                 return
 
     def _is_settled(self, event: LogEvent) -> bool:
-        return not self.settle or self.tenant.as_of - _taken_in(event) >= timedelta(seconds=self.settle)
+        return not self.settle or self.tenant.as_of - _ingested_at(event) >= timedelta(seconds=self.settle)
 
     def _pages_since(self, since: datetime) -> Iterator[list[LogEvent]]:
-        """Whatever happened, or was taken in, from a time on.
+        """Every event that happened, or was ingested, at or after ``since``.
 
-        Read on from a log id that is made of the time and belongs to no event. That this is a place to Auth0 is not documented,
-        so it is checked by what comes; if it is none, searches find where to start.
+        Reads from a synthetic log id, built from the time, which belongs to no event. Auth0 does not document that such an id
+        works, so the first page is checked; if it does not work, searches find where to start.
         """
-        # No event taken in before that minute can have happened since.
+        # No event ingested before that minute can have happened at or after ``since``.
         pages = self._pages_after(Position(cursor_at(max(since, _EARLIEST) - CLOCKS_DIFFER), None))
-        why = "what comes does not begin there"
+        why = "the first page does not begin there"
         try:
             first = next(pages, [])
             trusted = self._begins_there(first, since)
@@ -178,29 +178,29 @@ class Reading:
         if trusted:
             pages = itertools.chain([first], pages)
         else:
-            log.info("a log id made of %s is no place in this tenant's log (%s): searching for where to start", iso(since), why)
+            log.info("a log id built from %s does not work in this tenant (%s): searching for where to start", iso(since), why)
             pages = self._pages_found_since(since)
         for page in pages:
-            wanted = [event for event in page if _taken_in(event) >= since or _happened(event) >= since]
+            wanted = [event for event in page if _ingested_at(event) >= since or _happened(event) >= since]
             if wanted:
                 yield wanted
             elif page:
                 self._passed = page[-1].position
 
     def _begins_there(self, first: list[LogEvent], since: datetime) -> bool:
-        """Whether ``first`` is the first page after a log id made of a time: no event of that time lies before it by search."""
+        """Whether ``first`` is the first page after a synthetic log id: search finds no event of that time before it."""
         if not all(ingested(event.log_id) for event in first):
             return False
         found = [log_id_order(event.log_id) for event in self.tenant.search(iso(since))]
         return not found or (bool(first) and log_id_order(first[0].log_id) <= min(found))
 
     def _pages_found_since(self, since: datetime) -> Iterator[list[LogEvent]]:
-        """From a time on by search: the event of the smallest id among those not before it, and what follows that by id."""
+        """Reads from a time on by search: the event with the smallest id among those since then, and all that follow it by id."""
         first = self._smallest_id_since(since)
         if first is None:
             return
-        if self.settle and self.tenant.as_of - _taken_in(first) < SETTLE:
-            log.info("the first event since %s came in just now: left until search shows all before it", iso(since))
+        if self.settle and self.tenant.as_of - _ingested_at(first) < SETTLE:
+            log.info("the first event since %s has only just arrived: a later run reads it", iso(since))
             return
         yield [first]
         yield from self._pages_after(first.position)
@@ -208,9 +208,9 @@ class Reading:
     def _smallest_id_since(self, since: datetime) -> LogEvent | None:
         """Late events carry early dates, so the first by date need not be the first by id.
 
-        An id carries the time at which Auth0 took the event in, and nothing is taken in before it happens: from that time
-        of the smallest id on (and a minute, for clocks that differ) no event can have a smaller one. Where an id tells no
-        time, its event is taken to have come in within an hour.
+        An id contains the time at which Auth0 ingested the event, and no event is ingested before it happens: an event that
+        happened after the ingestion of the smallest id (plus a minute, since clocks differ) cannot have a smaller id. If an
+        id contains no time, its event counts as ingested within an hour.
         """
         smallest: LogEvent | None = None
         until = datetime.now(timezone.utc) + timedelta(days=1)
@@ -223,7 +223,7 @@ class Reading:
                     break
         except WindowTooLargeError as error:
             if smallest is None:
-                raise  # nothing to start at, and a log that is not empty
+                raise  # no event to start at, although the log is not empty
             log.warning("%s: starting at the smallest log id before that", error)
         return smallest
 
@@ -234,28 +234,28 @@ class Reading:
             return False  # a position without a date
 
     def _expired(self) -> bool:
-        """Whether the checkpoint's own event is gone: asked of the tenant, never guessed. Nobody knows it of a position."""
+        """Whether the checkpoint's own event is gone, according to the tenant. False for a position chosen by a person."""
         return self.start.seen and not self.tenant.has(str(self.start.log_id))
 
     def _pages_after_gap(self) -> Iterator[list[LogEvent]]:
-        """What is left after the checkpoint, whose own event is gone."""
+        """The events left after a checkpoint whose own event is gone."""
         pages = self._pages_since(_EARLIEST)
         first = next(pages, [])
         here = log_id_order(str(self.start.log_id))
         if self._older_than(SHORTEST_RETENTION) and (not first or log_id_order(first[0].log_id) > here):
             self._report_gap(first)
         if not first:
-            # Nothing is left to start from: the next run begins with whatever there is by then.
+            # No event is left to start from: the next run begins with the oldest event at that time.
             self.end = Position(None, OLDEST)
             return
-        # Where older events than the checkpoint's are left, nothing is missing, and they were done with before.
+        # If older events than the checkpoint's are left, nothing is missing, and they are already done.
         for page in itertools.chain([first], pages):
             yield [event for event in page if log_id_order(event.log_id) > here]
 
     def _report_gap(self, first: list[LogEvent]) -> None:
         lost_from, lost_to = str(self.start.date), iso(datetime.now(timezone.utc))
         if first:
-            # A late event's date can lie before the gap; then the time at which it was taken in ends it.
+            # A late event's date can precede the gap; then the gap ends when Auth0 ingested the event.
             ends = (parse_time(first[0].date), ingested(first[0].log_id))
             lost_to = next((iso(end) for end in ends if end and end > parse_time(lost_from)), lost_to)
         self.gap = (lost_from, lost_to)
@@ -264,14 +264,14 @@ class Reading:
         )
         if self.on_gap == "stop":
             raise CheckpointExpiredError(
-                f"{gone}no longer be read. The route is to stop at a gap (on_gap: stop): to go on from the oldest event left "
-                "delete the checkpoint's Variable, or set it to a date-time; see the DAG's docs"
+                f"{gone}no longer be read. The route stops at a gap (on_gap: stop). To continue from the oldest event left, "
+                "delete the checkpoint's Variable or set it to a date-time; see the DAG's docs"
             )
-        log.warning("%sno longer be read; going on from the oldest event left", gone)
+        log.warning("%sno longer be read; continuing from the oldest event left", gone)
 
 
-def _taken_in(event: LogEvent) -> datetime:
-    """When Auth0 took an event in; where its id does not tell, when it happened."""
+def _ingested_at(event: LogEvent) -> datetime:
+    """When Auth0 ingested an event; if its id does not contain that time, when it happened."""
     return ingested(event.log_id) or _happened(event)
 
 
@@ -283,7 +283,7 @@ def _happened(event: LogEvent) -> datetime:
 
 
 def first_position(start_from: str | datetime) -> Position:
-    """Where a route without a checkpoint begins: ``oldest``, ``now`` or a time."""
+    """Where a route without a checkpoint starts: ``oldest``, ``now`` or a time."""
     if start_from == "oldest":
         return Position(None, OLDEST)
     moment = datetime.now(timezone.utc) if isinstance(start_from, str) else start_from

@@ -1,4 +1,4 @@
-"""How often a request to the tenant is tried again, and how long a run waits for the tenant's rate limit."""
+"""Retries of requests to the tenant: how often, and how long a run waits for the tenant's rate limit."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 MOST_BACK_OFF = 16
-"""So many times the first back-off is the longest."""
+"""The longest back-off, as a multiple of the first."""
 
 
 class Patience:
-    """Tries again what may pass soon.
+    """Retries requests whose failure may be temporary.
 
-    :param tries: how often a request is made that fails in such a way.
-    :param wait_for_limits: wait for a rate limit to lift, up to ``waits.window_limits`` in all; without it only where it
-        lifts within ``waits.tenant_limit``.
+    :param tries: how often such a request is made in all.
+    :param wait_for_limits: wait until a rate limit lifts, up to ``waits.window_limits`` in all; without it, wait only if the
+        limit lifts within ``waits.tenant_limit``.
     """
 
     def __init__(self, tries: int, waits: Waits, *, wait_for_limits: bool) -> None:
@@ -42,10 +42,10 @@ class Patience:
         self._waited = 0.0
 
     def __call__(self, once: Callable[[], T]) -> T:
-        """Make a request until it succeeds, or may not be tried again.
+        """Repeat a request until it succeeds or may not be retried.
 
-        :raises WindowLimitedError: when it has waited for the rate limit as long as it may.
-        :raises WebhookRouteError: the last one of the request.
+        :raises WindowLimitedError: when the longest wait for the rate limit is over.
+        :raises WebhookRouteError: the request's last error.
         """
         soon = Retrying(
             retry=retry_if_exception(self._may_pass),
@@ -69,8 +69,8 @@ class Patience:
             lifts = datetime.now(timezone.utc) + timedelta(seconds=error.retry_after or 0.0)
             raise WindowLimitedError(
                 f"{error}. This run has waited {self._waited:.0f} s for it, and waits no longer than "
-                f"{self._waits.window_limits:.0f} s in all, since live runs wait for a replay. Nothing was sent. Start it again "
-                f"after {iso(lifts)}, in smaller pieces or when others use less of the tenant's API"
+                f"{self._waits.window_limits:.0f} s in all, because live runs wait for a replay. Nothing was sent. Start it "
+                f"again after {iso(lifts)}, in smaller pieces or when others use less of the tenant's API"
             ) from None
 
     def _may_pass(self, error: BaseException) -> bool:
@@ -88,4 +88,4 @@ class Patience:
 
 
 def _say(state: RetryCallState) -> None:
-    log.warning("%s; trying again", state.outcome and state.outcome.exception())
+    log.warning("%s; retrying", state.outcome and state.outcome.exception())

@@ -1,4 +1,4 @@
-"""The rate limit of a tenant, as the answers of its Management API tell it."""
+"""The rate limit of a tenant, as the answers of its Management API state it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 
 class RateLimit(NamedTuple):
-    """What one answer says of it; None where it says nothing.
+    """The rate limit that one answer states; None where it states nothing.
 
-    ``most`` is the size of the bucket, ``left`` the requests left in it, ``reset`` the Unix time at which there are more.
+    ``most`` is the size of the bucket, ``left`` the requests left in it, ``reset`` the Unix time at which it is refilled.
     """
 
     most: int | None = None
@@ -17,10 +17,10 @@ class RateLimit(NamedTuple):
 
     @property
     def a_second(self) -> float | None:
-        """How many requests a second Auth0 grants at the least; None where that cannot be told.
+        """The requests per second that Auth0 grants at least; None if unknown.
 
-        No header says it. By Auth0's "Rate limit configurations" a bucket of 2 is refilled with 2 a second, one of 10 with 100
-        a minute, one of 50 with 16 a second; larger ones with more.
+        No header states it. According to Auth0's "Rate limit configurations" a bucket of 2 is refilled with 2 a second, one of
+        10 with 100 a minute, one of 50 with 16 a second; larger ones with more.
         """
         if self.most is None:
             return None

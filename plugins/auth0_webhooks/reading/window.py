@@ -1,7 +1,7 @@
-"""Windows: a stretch of time that is read again, apart from the checkpoint.
+"""Windows: a period that is read again, independently of the checkpoint.
 
-A backfill's window is its data interval, a replay's is what ``since`` and ``until`` say. Read by Auth0's search, which is
-documented for at most 1,000 results a query ("Retrieve log events using the Management API").
+A backfill's window is its data interval; a replay's is set by ``since`` and ``until``. It is read with Auth0's search, which
+is documented for at most 1,000 results a query ("Retrieve log events using the Management API").
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from auth0_webhooks.times import iso, parse_time
 log = logging.getLogger(__name__)
 
 MAX_WINDOW_EVENTS = 100_000
-"""More than that in one window fails before anything is sent: a run's batches lie in Airflow's database until it ends."""
+"""A window with more events fails before anything is sent: a run's batches are stored in Airflow's database until it ends."""
 SETTLE = timedelta(minutes=2)
-"""How long after its end a window is read: Auth0 shows events with some delay."""
+"""How long after its end a window may be read: Auth0 shows events with some delay."""
 SEARCH_PAGE, SEARCH_PAGES = 100, 10
 OVERLAPS = 5
-"""So many times the pages of one search may overlap, before they are said to."""
+"""How often the pages of one search may overlap before the run fails."""
 SAMPLES = 4
-"""So many searches tell beforehand how many events a replay has, and so how long it takes."""
+"""How many searches estimate the number of events in a replay, and so its duration."""
 LONG_SECONDS = 60.0
-"""From there on a replay's report repeats how long it was expected to take."""
+"""If a replay is expected to take longer, its report repeats the estimate."""
 LONGEST_RETENTION_DAYS = 30
-"""No plan of Auth0 keeps its log longer."""
+"""No Auth0 plan keeps its log longer."""
 
 
 class Window(NamedTuple):
@@ -47,11 +47,11 @@ class Window(NamedTuple):
         return f"{iso(self.since)} .. {iso(self.until)}"
 
     def seconds_to_settle(self, now: datetime) -> float:
-        """How long to wait before late events of this window can be taken to be there."""
+        """How long to wait until late events of this window can be assumed to have arrived."""
         return max(0.0, (self.until + SETTLE - now).total_seconds())
 
     def warning(self, now: datetime, retention_days: int | None) -> str | None:
-        """What to say when the window begins before what the tenant can still have."""
+        """The warning for a window that begins before the oldest event the tenant can still have, or None."""
         days, kept = (now - self.since) / timedelta(days=1), retention_days or LONGEST_RETENTION_DAYS
         if days <= kept:
             return None
@@ -70,10 +70,10 @@ def window_of(
 ) -> Window | None:
     """The window of a run, or None for a live one.
 
-    :param run_type: Airflow's; only a backfill's data interval means a range to be read.
-    :param interval: the run's data interval; ``expected`` is the one that the schedule gives for its logical date.
-    :param triggered: the end of a replay that names none: a fixed time, so that each try reads the same.
-    :raises SettingError: when ``since`` and ``until`` make no window, or are given where they mean nothing.
+    :param run_type: Airflow's; only in a backfill does the data interval define what to read.
+    :param interval: the run's data interval; ``expected`` is the interval that the schedule gives its logical date.
+    :param triggered: the end of a replay without ``until``: a fixed time, so that each try reads the same.
+    :raises SettingError: when ``since`` and ``until`` do not form a window, or do not apply to this run.
     """
     since, until = params.get("since"), params.get("until")
     if run_type == "backfill":
@@ -83,9 +83,9 @@ def window_of(
             )
         start, end = interval
         if start is None or end is None:
-            raise SettingError("this backfill run has no data interval, so there is nothing that it could read")
+            raise SettingError("this backfill run has no data interval, so it has nothing to read")
         if interval != expected:
-            # Airflow turns a run that is there already into the backfill's, and leaves it its old interval.
+            # Airflow makes an existing run part of the backfill, but keeps its old interval.
             raise SettingError(
                 f"this run was made before the backfill, by hand or by another schedule: its interval is {Window(start, end)}, "
                 f"not that of the schedule. Delete the run and backfill again, or replay with since and until"
@@ -99,7 +99,7 @@ def window_of(
     if window.since >= window.until:
         raise SettingError(f"since ({iso(window.since)}) is not before until ({iso(window.until)})")
     if until and window.until > now:
-        raise SettingError(f"until ({iso(window.until)}) is in the future: events that are still to come are the live runs'")
+        raise SettingError(f"until ({iso(window.until)}) is in the future: live runs deliver the events that are still to come")
     return window
 
 
@@ -115,22 +115,22 @@ class Searching(Protocol):
 
     @property
     def rate_limit(self) -> RateLimit:
-        """What the last answer says of the tenant's rate limit."""
+        """The tenant's rate limit, as the last answer stated it."""
 
     def search(self, since: str, until: str | None = None, page: int = 0) -> list[LogEvent]:
-        """A page of 100 of the events with a ``date`` in [since, until), by date; page 9 is the last that there is."""
+        """One page of 100 of the events with a ``date`` in [since, until), sorted by date; page 9 is the last."""
 
 
 @dataclass
 class WindowReading:
-    """A window's way through the log, ascending by date and log id.
+    """Reads a window, ascending by date and log id.
 
-    Each page is a search of its own, from the last date seen on, so that neither the limit of a search nor an order of
-    equal dates that changes from page to page can hide an event. Only where 100 or more events share a millisecond the
-    further pages of one search are asked for.
+    Each page is a separate search that starts at the last date seen, so no event is missed through the limit of a search, or
+    because the order of equal dates changes from page to page. Further pages of one search are requested only if 100 or
+    more events share a millisecond.
 
-    :param foretell: say before reading on how long it will take, and in ``notes`` where that is long; costs ``SAMPLES``
-        requests where the window has more than a page.
+    :param foretell: after the first page, log how long the reading will take, and add it to ``notes`` if it is long; costs
+        ``SAMPLES`` requests if the window has more than a page.
     """
 
     tenant: Searching
@@ -148,7 +148,7 @@ class WindowReading:
     def events(self) -> Iterator[LogEvent]:
         """Read all of the window.
 
-        :raises WindowTooLargeError: when it holds more than ``limit`` events, or a millisecond more than search can show.
+        :raises WindowTooLargeError: when the window has more than ``limit`` events, or a millisecond more than search can show.
         :raises WebhookRouteError: one of the Tenant errors.
         """
         since, until = _floor(self.window.since), _floor(self.window.until)
@@ -162,7 +162,7 @@ class WindowReading:
                 self._foretell(_floor(max(map(_date, found))), until)
             self.foretell = False
             if not this_search.isdisjoint(event.log_id for event in found):
-                # The order changed from page to page, so one may be missing: this search again from its first page.
+                # The order changed between pages, so an event may be missing: repeat this search from its first page.
                 overlaps += 1
                 if overlaps == OVERLAPS:
                     raise self._cannot_tell_apart(cursor, "in an order that changes from page to page")
@@ -172,7 +172,7 @@ class WindowReading:
             waiting |= {event.log_id: (date, event) for date, event in dated if cursor <= date < until}
             last = _floor(max((date for date, _ in dated), default=cursor))
             complete = len(found) < SEARCH_PAGE
-            # Events of the last millisecond wait for those that may share it.
+            # Events of the last millisecond wait: the next page may have more of that millisecond.
             ready = [entry for entry in waiting.values() if complete or entry[0] < last]
             yield from self._in_order(ready)
             if complete:
@@ -188,7 +188,7 @@ class WindowReading:
                 raise self._cannot_tell_apart(cursor, f"{SEARCH_PAGE * SEARCH_PAGES} or more, and it shows no more of them")
 
     def _foretell(self, since: datetime, until: datetime) -> None:
-        """Say how many events the window has, by what short stretches after its first page hold, and how long reading takes."""
+        """Estimate the number of events from short samples after the first page, and log how long the reading takes."""
         millisecond = timedelta(milliseconds=1)
         part, events, a_request = (until - since) / SAMPLES, float(SEARCH_PAGE), math.inf
         for number in range(SAMPLES):
@@ -202,7 +202,7 @@ class WindowReading:
         requests = math.ceil(events / (SEARCH_PAGE - 1)) + 1
         limit = self.tenant.rate_limit
         seconds = requests * a_request
-        pace = "the tenant names no rate limit"
+        pace = "the tenant states no rate limit"
         if limit.left is not None:
             pace = f"{limit.left} of {limit.most or 'its'} requests of the tenant's rate limit are left now"
         if limit.left is not None and limit.a_second:
@@ -219,7 +219,7 @@ class WindowReading:
         at, after = iso(moment), iso(moment + timedelta(milliseconds=1))
         return WindowTooLargeError(
             f"Auth0's search cannot tell the events of {at} apart: {why}. Nothing was sent. Replay up to {at} and from {after} "
-            "on, and rewind the live checkpoint for what lies between: reading by log id has no such limit"
+            "on, and rewind the live checkpoint for the events in between: reading by log id has no such limit"
         )
 
     def _in_order(self, entries: list[tuple[datetime, LogEvent]]) -> Iterator[LogEvent]:

@@ -614,7 +614,7 @@ def test_an_answer_that_never_ends_is_given_up_and_the_next_one_is_read(tenant, 
     tenant.log_token_requests = False
     hook = TenantHook(tries=1, waits=replace(QUICK, tenant_answer=0.3))
     tenant.fault, tenant.faults_left = where + fault, 1
-    with pytest.raises(TenantUnavailableError, match=r"its answer was not whole after 0\.3 s") as caught:
+    with pytest.raises(TenantUnavailableError, match=r"its answer was not complete after 0\.3 s") as caught:
         list(hook.pages(ZERO))
     assert caught.value.retry
     hook = TenantHook(tries=1, waits=QUICK) if where else hook
@@ -639,7 +639,7 @@ def test_a_next_link_to_another_place_is_not_followed_and_gets_no_token(tenant, 
         assert read(tenant)[0] == ids(tenant)
         assert not other.requests
     assert set(tenant.requests) == {"POST /oauth/token", "GET /api/v2/logs"}
-    assert capsys.readouterr().out.count("going on by log id") == 1
+    assert capsys.readouterr().out.count("continuing by log id") == 1
 
 
 def test_a_next_link_that_is_refused_is_left_for_the_log_id(tenant, monkeypatch):

@@ -195,7 +195,7 @@ def test_an_answer_over_tls_that_never_ends_is_given_up(pki, mutual_tls, monkeyp
         )
         hook = TenantHook(tries=1, waits=replace(QUICK, tenant_answer=0.5))
         tenant.fault, tenant.faults_left = fault, 1
-        with pytest.raises(TenantUnavailableError, match=r"its answer was not whole after 0\.5 s"):
+        with pytest.raises(TenantUnavailableError, match=r"its answer was not complete after 0\.5 s"):
             list(hook.pages(Position("0", None)))
 
 
@@ -206,7 +206,7 @@ def test_a_tenant_that_demands_a_certificate_is_not_read_without(pki, mutual_tls
 
 @pytest.mark.parametrize("extra", [{"verify": "/no/ca.pem"}, {"cert": ["/no/cert.pem", "/no/key.pem"]}])
 def test_a_file_of_the_tenants_connection_that_is_not_there_is_named(tenant, monkeypatch, extra):
-    with pytest.raises(SettingError, match="extra 'verify' or 'cert' names a file that is not there: /no/c"):
+    with pytest.raises(SettingError, match="extra 'verify' or 'cert' names a file that does not exist: /no/c"):
         tenant_ids(monkeypatch, tenant.url, **extra)
 
 
