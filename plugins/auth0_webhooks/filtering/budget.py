@@ -1,6 +1,6 @@
-"""Evaluates a JMESPath expression within a budget, so that no expression exhausts the worker that asks it of an event.
+"""Evaluates a JMESPath expression within a budget, so that no expression can exhaust a worker.
 
-Without one some hundred characters will do: ``[@]|[@,@][]|[@,@][]|...`` doubles a list at each step.
+Without a budget, a hundred characters are enough: ``[@]|[@,@][]|[@,@][]|...`` doubles a list at each step.
 """
 
 from __future__ import annotations
@@ -10,41 +10,41 @@ from typing import Any
 from jmespath.visitor import TreeInterpreter
 
 BUDGET = 1_000_000
-"""Units that one event may cost: a fraction of a second, and some ten megabytes."""
+"""Units that one event may cost: a fraction of a second, and tens of megabytes."""
 PER_NODE = 10
-"""Units for a node of the expression, each time that it is evaluated: about a microsecond."""
+"""Units for each evaluation of a node of the expression: about a microsecond."""
 CHARACTERS = 16
-"""So many characters of a text that is made, compared or searched cost a unit; an element of a list or an object costs one."""
+"""Characters of a text per unit, when it is created, compared or searched; an element of a list or object costs one unit."""
 
 
 class BudgetExceededError(ValueError):
-    """The expression costs more than one event is worth."""
+    """The expression costs more than one event may."""
 
 
 class BudgetedInterpreter(TreeInterpreter):  # type: ignore[misc]
-    """JMESPath's own interpreter, which pays for each node before it is evaluated, and for each value before it is made.
+    """JMESPath's own interpreter, charging for each node before evaluating it, and for each value before creating it.
 
-    A value's size is that of the whole tree below it, however often the tree holds the same list: so much would it take to
-    compare it or to write it down.
+    A value's size is the size of the whole tree below it, even if the same list occurs in it many times: that is what
+    comparing or serializing the value costs.
     """
 
     def __init__(self, options: Any, budget: int = BUDGET) -> None:
         super().__init__(options)
         self.left = budget
-        # By id, with the value itself, so that no other gets its id.
+        # By id; the value is kept, too, so that no other object can get the same id.
         self._sizes: dict[int, tuple[int, Any]] = {}
 
     def pay(self, units: int) -> None:
-        """Take units from the budget.
+        """Charge units to the budget.
 
-        :raises BudgetExceededError: when there are not so many left.
+        :raises BudgetExceededError: when fewer are left.
         """
         self.left -= units
         if self.left < 0:
             raise BudgetExceededError("the expression costs too much")
 
     def size(self, value: Any) -> int:
-        """Units of a value with everything in it."""
+        """Units for a value and everything in it."""
         if isinstance(value, str):
             return 1 + len(value) // CHARACTERS
         if isinstance(value, int):
@@ -67,14 +67,14 @@ class BudgetedInterpreter(TreeInterpreter):  # type: ignore[misc]
         return super().visit(node, *args, **kwargs)
 
     def visit_comparator(self, node: Any, value: Any) -> Any:
-        """Compare two values, each of which is paid for."""
+        """Compare two values, charging for both."""
         left, right = (self.visit(child, value) for child in node["children"])
         self.pay(self.size(left) + self.size(right))
         both = [{"type": "literal", "value": side, "children": []} for side in (left, right)]
         return super().visit_comparator({**node, "children": both}, value)
 
     def visit_flatten(self, node: Any, value: Any) -> Any:
-        """Make one list of a list's lists, once it is known how long it gets."""
+        """Flatten a list of lists, charging for the result first."""
         base = self.visit(node["children"][0], value)
         if not isinstance(base, list):
             return None
@@ -82,12 +82,12 @@ class BudgetedInterpreter(TreeInterpreter):  # type: ignore[misc]
         return super().visit_flatten({"children": [{"type": "literal", "value": base, "children": []}]}, value)
 
     def visit_slice(self, node: Any, value: Any) -> Any:
-        """Copy a part of a list."""
+        """Slice a list."""
         self.pay(len(value) if isinstance(value, list) else 0)
         return super().visit_slice(node, value)
 
     def visit_function_expression(self, node: Any, value: Any) -> Any:
-        """Call a function, whose arguments are paid for: what it makes is not larger than what they are together."""
+        """Call a function, charging for its arguments: its result is no larger than they are together."""
         arguments = [self.visit(child, value) for child in node["children"]]
         self.pay(sum(map(self.size, arguments)))
         if node["value"] == "join" and all(isinstance(each, kind) for each, kind in zip(arguments, (str, list), strict=False)):

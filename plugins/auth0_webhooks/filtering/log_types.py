@@ -1,7 +1,7 @@
-"""Auth0's log types: what each code means and how bad it is.
+"""Auth0's log types: what each code means, and its level.
 
 The table is ``log_types.json`` beside this file. ``source`` says where a level comes from: ``webtask`` (the 37 levels of
-auth0-auth-api-hooks, kept exactly), ``log-extension-tools``, ``auth0-docs`` or ``inferred`` from the description.
+auth0-auth-api-hooks, unchanged), ``log-extension-tools``, ``auth0-docs`` or ``inferred`` from the description.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def levels() -> dict[str, int]:
 
 
 def types_of(category: str) -> list[str]:
-    """The log types of one of Auth0's categories, such as ``auth.login.fail``; ``auth.login`` has those of all below it.
+    """The log types in one of Auth0's categories, such as ``auth.login.fail``; ``auth.login`` includes all categories below it.
 
     :raises ValueError: when there is no such category.
     """
@@ -68,12 +68,12 @@ def parse_level(value: object) -> int:
 
 
 def unknown_type_warning(code: str) -> str | None:
-    """What to tell a person who named ``code``, or None if the table knows it."""
+    """The warning for a setting that names ``code``, or None if the table has that code."""
     if code in log_types():
         return None
     close = difflib.get_close_matches(code.lower(), log_types(), n=1, cutoff=0.5)
     hint = f"; the closest known one is {close[0]!r} ({log_types()[close[0]].description})" if close else ""
-    return f"log type {code!r} is not in the table of known types{hint}; it is honoured as written"
+    return f"log type {code!r} is not in the table of known types{hint}; it is used as written"
 
 
 def as_markdown() -> str:

@@ -18,10 +18,10 @@ NOT_MATCHING = "not_matching"
 
 @dataclass(frozen=True)
 class Selection:
-    """A route's filter: first ``exclude_types``, then level AND type, as in the webtask, AND ``where``.
+    """A route's filter: an event is sent if no ``exclude_types`` name it, and level, type and ``where`` all match.
 
-    A type that is not in the table passes the level test: Auth0 adds codes every month, and a new failure must not go
-    unnoticed because its code is new, nor because ``where`` cannot be told of it. Empty ``log_types`` means all.
+    A type that is not in the table passes the level test: Auth0 adds codes every month, and a new kind of failure must not
+    go unnoticed. For the same reason an event passes if ``where`` cannot be evaluated. Empty ``log_types`` means all.
     """
 
     log_level: int = 0
@@ -46,12 +46,12 @@ class Selection:
 
 @dataclass
 class Tally:
-    """What became of the events that went through :func:`select`."""
+    """Counts the events that went through :func:`select`, by outcome."""
 
     read: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
     undecided: int = 0
-    """Events of which ``where`` could not be told; they are kept."""
+    """Events for which ``where`` could not be evaluated; they are kept."""
     unknown_types: Counter[str] = field(default_factory=Counter)
     selected_types: Counter[str] = field(default_factory=Counter)
     first_selected: LogEvent | None = None

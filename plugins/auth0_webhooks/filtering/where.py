@@ -1,4 +1,4 @@
-"""``where``: an expression in JMESPath over an event, which says whether a route wants it."""
+"""``where``: a JMESPath expression that says whether a route wants an event."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 
 
 class Where:
-    """One expression, ready to be applied.
+    """One compiled expression.
 
-    :raises ValueError: when it is none; the message points at the place.
+    :raises ValueError: when the text is not a valid expression; the message points at the character.
     """
 
     def __init__(self, text: str) -> None:
@@ -27,10 +27,10 @@ class Where:
         return hash(self._text)
 
     def fits(self, body: str) -> bool | None:
-        """Whether an event's JSON fits; None where that cannot be told, as for a comparison of a text with a number.
+        """Whether an event's JSON matches; None if that cannot be evaluated, such as a comparison of a text with a number.
 
-        It cannot be told either where finding it out would cost more than ``expression_budget`` allows for.
-        As JMESPath has it, everything but false, null and what is empty is true.
+        The result is also None if the evaluation would cost more than the budget allows (see ``budget.py``).
+        As in JMESPath, every value but false, null and empty ones is true.
         """
         from auth0_webhooks.filtering.budget import BudgetedInterpreter
 
@@ -42,13 +42,13 @@ class Where:
 
 
 def _integer(text: str) -> int | float:
-    # Python refuses to read longer ones.
+    # Python refuses to parse longer integers.
     return int(text) if len(text) < 400 else float(text)
 
 
 @functools.cache
 def _compiled(text: str) -> tuple[Any, Any]:
-    # Only a route with an expression pays for the import, which every look at the DAG files makes anew.
+    # Only a route with an expression pays for this import, which every parse of the DAG files repeats.
     import jmespath
     from jmespath.exceptions import EmptyExpressionError, LexerError, ParseError
     from jmespath.lexer import Lexer
@@ -61,7 +61,7 @@ def _compiled(text: str) -> tuple[Any, Any]:
     except LexerError as error:
         raise _wrong(text, error.lexer_position, error.message.rstrip(":")) from None
     except ParseError as error:
-        raise _wrong(text, error.lex_position, "expected something else here, or more") from None
+        raise _wrong(text, error.lex_position, "expected something else here, or the expression is incomplete") from None
     except RecursionError:
         raise ValueError("the expression is nested too deeply") from None
     _check_quotes(text, tokens)
@@ -76,23 +76,23 @@ def _wrong(text: str, position: int, problem: str) -> ValueError:
 
 
 def _check_quotes(text: str, tokens: list[Any]) -> None:
-    """In JMESPath double quotes make a field's name: ``type == "f"`` would compare two fields, and never fit."""
+    """Reject double quotes around texts: JMESPath reads them as field names, so ``type == "f"`` would never match."""
     for before, token, after in zip([{"type": "start"}, *tokens], tokens, tokens[1:], strict=False):  # the last is the end
         if token["type"] != "quoted_identifier":
             continue
-        # A name that needs no quotes, as an operand or an argument, was meant as a text; one that does need them may be a field.
+        # An operand or argument that needs no quotes was meant as a text; a name that does need them may be a field.
         plain = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", token["value"]) and (
             before["type"] == "lparen" or after["type"] in _EQUALS
         )
         if before["type"] in {*_EQUALS, "comma"} or plain:
-            raise _wrong(text, token["start"], "texts stand in single quotes, double quotes are for names of fields")
+            raise _wrong(text, token["start"], "put texts in single quotes; double quotes are for field names")
 
 
 _EQUALS = frozenset({"eq", "ne"})
 
 
 def _calls(tokens: list[Any]) -> dict[str, list[int]]:
-    """Where each function is called, the last place first."""
+    """The positions at which each function is called, last one first."""
     places: dict[str, list[int]] = {}
     for token, after in itertools.pairwise(reversed(tokens)):
         if token["type"] == "lparen":
@@ -101,7 +101,7 @@ def _calls(tokens: list[Any]) -> dict[str, list[int]]:
 
 
 def _check_calls(text: str, node: Any, calls: dict[str, list[int]], known: Any) -> None:
-    """Find out at once what JMESPath would only notice on an event that gets that far."""
+    """Report now what JMESPath would report only when an event reaches that part of the expression."""
     if node["type"] == "function_expression":
         name, arguments = node["value"], node["children"]
         position = calls[name].pop()
@@ -127,7 +127,7 @@ def _functions() -> Any:
     from jmespath.functions import Functions, signature
 
     class EventFunctions(Functions):  # type: ignore[misc]
-        """JMESPath's own, of which some take a field that an event lacks for one that does not fit, and two more."""
+        """JMESPath's functions, some of them changed to treat a missing field as no match, and two new ones."""
 
         @signature({"types": ["string", "array", "object", "null"]})
         def _func_length(self, what: Any) -> int:
@@ -153,7 +153,7 @@ def _functions() -> Any:
 
         @signature({"types": ["string", "null"]}, {"types": ["string"]})
         def _func_in_network(self, address: str | None, network: str) -> bool:
-            # What is no address raises: of an event with a port or a list of addresses there it cannot be told.
+            # Anything but an address raises: with a port or a list of addresses, the result cannot be evaluated.
             return bool(address) and _address(address) in _network(network)
 
     return EventFunctions

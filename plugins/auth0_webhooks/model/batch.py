@@ -1,4 +1,4 @@
-"""Batches: how events travel between tasks.
+"""Batches: how events are passed between tasks.
 
 A batch is one text in one XCom entry: a label, which says in plain JSON whose batch it is, and after a line break the events
 (JSON, zlib, base64): ten times smaller than the events, and opaque to a database that would refuse NUL or reorder keys
@@ -20,18 +20,18 @@ from auth0_webhooks.model.events import LogEvent, Position
 MAX_EVENTS = 2_000
 MAX_CHARACTERS = 4_000_000
 WHAT_TO_DO = (
-    "nothing more of this run is sent, and its place stays where it is: clear fetch with its downstream tasks. A live run may be "
-    "left as it is, the next one goes on from the checkpoint"
+    "this run sends nothing more and moves no checkpoint: clear fetch with its downstream tasks. A live run may also be left "
+    "as it is, because the next one continues from the checkpoint"
 )
 """The end of an error about batches."""
 
 
 @dataclass
 class Batch:
-    """A stretch of the log.
+    """A section of the log.
 
-    ``start`` and ``end`` are the places before and after everything that was read for it; ``events`` are those of it
-    that are still of interest (after the filter: the wanted ones).
+    ``start`` and ``end`` are the positions before and after everything that was read for it; ``events`` are its events
+    (after the filter: only the selected ones).
     """
 
     start: Position
@@ -57,10 +57,10 @@ def batches(events: Iterable[LogEvent]) -> Iterator[Batch]:
 
 
 class Label(NamedTuple):
-    """What a batch says of itself, to be read without its events.
+    """A batch's description, which can be read without its events.
 
-    ``made_by`` is the id of the try that made it: of a try of fetch, or after the filter of both tries. ``number`` counts a
-    try's batches from 0 on. ``start`` and ``end`` are the batch's.
+    ``made_by`` is the id of the try that made it: a try of fetch, or after the filter, both tries. ``number`` counts a try's
+    batches from 0. ``start`` and ``end`` are the batch's.
     """
 
     made_by: str
@@ -77,13 +77,13 @@ def pack(batch: Batch, *, made_by: str, number: int) -> str:
 
 
 def label_of(packed: Any, *, name: str) -> Label:
-    """Whose batch it is, which :func:`pack` made.
+    """The label of a batch that :func:`pack` made.
 
-    :param packed: what came out of XCom. Not always a batch: Airflow answers a missing entry with None, and its
+    :param packed: the value from XCom. Not always a batch: Airflow answers a missing entry with None, and its
         object-storage backend answers a missing file with the file's path.
-    :param name: how to call the batch in an error.
+    :param name: the name of the batch in errors.
     :raises BatchMissingError: when it is not a batch.
-    :raises BatchesMixedError: when it is one that an earlier version made, which says nothing of itself.
+    :raises BatchesMixedError: when an earlier version made it, which wrote no label.
     """
     try:
         if "\n" not in packed:
@@ -93,14 +93,14 @@ def label_of(packed: Any, *, name: str) -> Label:
         return Label(str(made_by), int(number), Position(*start), Position(*end))
     except (TypeError, ValueError, zlib.error):
         raise BatchMissingError(
-            f"{name} is no longer in XCom: batches are removed when their run ends. What was not delivered the next live run "
-            "reads again; clear the whole run of a backfill or replay. To send events again that were delivered, trigger the DAG "
-            "with since and until"
+            f"{name} is no longer in XCom: batches are removed when their run ends. The next live run reads undelivered "
+            "events again; clear a backfill or replay as a whole. To send delivered events again, trigger the DAG with since and "
+            "until"
         ) from None
 
 
 def unpack(packed: Any, *, name: str) -> Batch:
-    """Turn what :func:`pack` made back into a batch. Parameters and errors are those of :func:`label_of`."""
+    """Turn the result of :func:`pack` back into a batch. Parameters and errors are those of :func:`label_of`."""
     label = label_of(packed, name=name)
     try:
         events = json.loads(zlib.decompress(base64.b64decode(packed.partition("\n")[2], validate=True)))

@@ -1,11 +1,11 @@
-"""Reads a JSON object that is nested too deeply for Python's parser: where it ends, and the texts at its top."""
+"""Reads a JSON object that is nested too deeply for Python's parser: finds its end, and its top-level texts."""
 
 from __future__ import annotations
 
 import json
 import re
 
-# RFC 8259, with the NaN and Infinity that Python's parser takes, too. Each token can be read in one way only.
+# RFC 8259, plus NaN and Infinity, which Python's parser accepts, too. Each token can match in only one way.
 _TOKEN = re.compile(
     r"[ \t\r\n]*(?:"
     r'(?P<text>"[^"\\\x00-\x1f]*(?:\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4})[^"\\\x00-\x1f]*)*")'
@@ -14,10 +14,10 @@ _TOKEN = re.compile(
 )
 _MARK = re.compile(r'[\[\]{}]|"[^"\\]*(?:\\.[^"\\]*)*"')
 MANY_LEVELS = 100
-"""Parsers stop at 64 levels (.NET), 128 (Rust's serde), 1,000 (Python, Java's Jackson); Auth0's own events have some ten."""
+"""Parsers fail beyond 64 levels (.NET), 128 (Rust's serde), 1,000 (Python, Java's Jackson); Auth0's events have about ten."""
 _CLOSES = {"[": "]", "{": "}"}
 _VALUE = {"text": "end", "other": "end", "[": "first value", "{": "first key"}
-# What may come, by what is expected; and what is expected after it.
+# For each expected token: the tokens that may follow, and what is expected after them.
 _GRAMMAR = {
     "object": {"{": "first key"},
     "value": _VALUE,
@@ -32,9 +32,9 @@ _GRAMMAR = {
 def read_object(text: str, start: int) -> tuple[dict[str, str], int]:
     """Read the object that begins at ``start``, without recursion.
 
-    :return: the members at its top that are texts, and those that are numbers as they are written, of a key that comes twice
-        the last one; and where the object ends.
-    :raises ValueError: where it breaks off or is no JSON; as with ``json``, ``pos`` of the error says where.
+    :return: its top-level members that are texts, or numbers in their original notation (the last one of a repeated key); and
+        the position of its end.
+    :raises ValueError: when it is truncated or not JSON; as with ``json``, ``pos`` of the error says where.
     """
     members: dict[str, tuple[str, str]] = {}
     open_: list[str] = []
@@ -56,7 +56,7 @@ def read_object(text: str, start: int) -> tuple[dict[str, str], int]:
 
 
 def is_deep(text: str) -> bool:
-    """Whether JSON is nested in more than ``MANY_LEVELS`` levels, which not every parser takes."""
+    """Whether JSON is nested more than ``MANY_LEVELS`` deep, which not every parser accepts."""
     if text.count("[") + text.count("{") <= MANY_LEVELS:
         return False
     level = 0
@@ -68,7 +68,7 @@ def is_deep(text: str) -> bool:
 
 
 def _token(text: str, at: int) -> tuple[str, str, int]:
-    """What comes next: its kind, or itself where it is a mark; its text; where it ends."""
+    """The next token: its kind, or the token itself if it is punctuation; its text; its end."""
     match = _TOKEN.match(text, at)
     kind = match and match.lastgroup
     if not match or not kind:
@@ -77,4 +77,4 @@ def _token(text: str, at: int) -> tuple[str, str, int]:
 
 
 def _no_json(text: str, at: int) -> json.JSONDecodeError:
-    return json.JSONDecodeError("no JSON", text, at)
+    return json.JSONDecodeError("not JSON", text, at)

@@ -1,4 +1,4 @@
-"""Log events as Auth0 sent them, and positions between them."""
+"""Log events exactly as Auth0 sent them, and positions in the log."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from typing import Any, NamedTuple
 from auth0_webhooks.errors import TenantAnswerError
 from auth0_webhooks.model.deep_json import read_object
 
-# The text of an event is kept and POSTed as it came; parsing serves only to find its end and its three indexed fields.
-# Numbers stay text: a log may hold numbers that Python would round, refuse or turn into infinity.
+# The text of an event is kept and POSTed unchanged; it is parsed only to find its end and three of its fields.
+# Numbers stay text: a log may contain numbers that Python would round, refuse or turn into infinity.
 _decoder = json.JSONDecoder(parse_int=str, parse_float=str)
 _blank = re.compile(r"[ \t\r\n]*")
 _UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
 LONGEST_WORD = 100
-"""Characters of an event's date and type that are told apart; Auth0's have 24 and fewer."""
+"""An event's date and type are cut to this many characters; Auth0's have at most 24."""
 
 
 class Position(NamedTuple):
-    """A place in the tenant's log: everything up to and with ``log_id`` lies before it.
+    """A position in the tenant's log: everything up to and including ``log_id`` is before it.
 
-    ``log_id`` is None where only a time is known yet (an empty tenant). ``date`` is ISO 8601 as Auth0 wrote it.
-    ``seen`` tells whether the event of that id was read, or the id is only a position that someone chose.
+    ``log_id`` is None if only a time is known yet (an empty tenant). ``date`` is ISO 8601 as Auth0 wrote it.
+    ``seen`` is true if the event of that id was read, false if someone chose the id as a position.
     """
 
     log_id: str | None
@@ -34,8 +34,8 @@ class Position(NamedTuple):
 class LogEvent(NamedTuple):
     """One event of the tenant's log.
 
-    ``body`` is the event's JSON text exactly as Auth0 sent it. ``previous`` is where the log stood before this event
-    (the last event that was *read*, wanted or not): the place to go on from when this event is the first undelivered.
+    ``body`` is the event's JSON text exactly as Auth0 sent it. ``previous`` is the position before this event (of the
+    last event that was *read*, selected or not): where to continue if this event is the first undelivered one.
     """
 
     log_id: str
@@ -46,23 +46,24 @@ class LogEvent(NamedTuple):
 
     @property
     def position(self) -> Position:
-        """The place right after this event."""
+        """The position right after this event."""
         return Position(self.log_id, self.date, seen=True)
 
 
 def log_id_order(log_id: str) -> tuple[int, str]:
-    """Sort key of a log id: numeric order without making a number of it.
+    """Sort key of a log id: numeric order, without converting it to a number.
 
     Auth0 orders by log id so that late events are not skipped (Management API, "Retrieve log events"). Ids have 56
-    digits today; should they grow, a longer one is the later one.
+    digits today; if they grow, a longer one is later.
     """
     return len(log_id), log_id
 
 
 def ingested(log_id: str) -> datetime | None:
-    """When Auth0 took an event in, as its log id tells; None for an id of another form.
+    """When Auth0 ingested an event, according to its log id; None for an id in another format.
 
-    Not documented, but so in each id seen since 2020: ``900``, the UTC time to the millisecond, and a tail, 56 digits in all.
+    The format is not documented, but every id seen since 2020 has it: ``900``, the UTC time to the millisecond, and a tail,
+    56 digits in all.
     """
     try:
         if len(log_id) != 56 or not log_id.startswith("900"):
@@ -73,19 +74,19 @@ def ingested(log_id: str) -> datetime | None:
 
 
 def cursor_at(moment: datetime) -> str:
-    """The log id that lies before all that Auth0 takes in from a time on: ``900``, the time, zeros; no event's own.
+    """A synthetic log id before every event that Auth0 ingests from a time on: ``900``, the time, zeros.
 
-    Not documented, either; Elastic's Auth0 integration starts with such ids.
+    This is not documented, either; Elastic's Auth0 integration starts with such ids.
     """
     moment = moment.astimezone(timezone.utc)
     return f"900{moment:%Y%m%d%H%M%S}{moment.microsecond // 1000:03d}".ljust(56, "0")
 
 
 def parse_page(text: str, *, previous: Position) -> list[LogEvent]:
-    """Cut one page of ``GET /api/v2/logs`` into events.
+    """Split one page of ``GET /api/v2/logs`` into events.
 
     :param text: the body of the answer: a JSON array of objects.
-    :param previous: where the log stood before this page.
+    :param previous: the position before this page.
     :raises TenantAnswerError: when the text is not such an array or an event has no usable id.
     """
     events: list[LogEvent] = []
@@ -99,10 +100,10 @@ def parse_page(text: str, *, previous: Position) -> list[LogEvent]:
             try:
                 value, at = _decoder.raw_decode(text, at)
             except RecursionError:
-                # As any other event it is for the webhook to take or to refuse: its text is all that it needs.
+                # Like any other event, the webhook may accept or refuse it: only its text is needed.
                 value, at = read_object(text, start)
         except ValueError as error:
-            # The decoder's own message is safe to repeat in part only: it can quote the text.
+            # Do not repeat the decoder's whole message: it can quote the text.
             raise TenantAnswerError(
                 f"the tenant's answer breaks off or is not JSON at character {getattr(error, 'pos', start)} "
                 f"(event {len(events) + 1} of the page)"
@@ -119,7 +120,7 @@ def parse_page(text: str, *, previous: Position) -> list[LogEvent]:
             continue
         raise TenantAnswerError(f"the tenant's answer breaks off after event {len(events)} of the page")
     if _skip_blank(text, at + 1) != len(text):
-        raise TenantAnswerError("the tenant's answer goes on after the end of its array of log events")
+        raise TenantAnswerError("the tenant's answer continues after the end of its array of log events")
     return events
 
 
@@ -133,7 +134,7 @@ def _event(value: Any, body: str, previous: Position, number: int) -> LogEvent:
 
 
 def _word(value: Any) -> str:
-    """A date or a type as Airflow can store it wherever: without what PostgreSQL and UTF-8 refuse, and short."""
+    """A date or a type in a form that Airflow can store anywhere: short, without what PostgreSQL or UTF-8 refuse."""
     return _UNSTORABLE.sub("\ufffd", value[:LONGEST_WORD]) if isinstance(value, str) else ""
 
 

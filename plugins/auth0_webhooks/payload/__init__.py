@@ -1,1 +1,1 @@
-"""What one POST carries: an event or several, bare or in an envelope. A new form of payload is added here."""
+"""What one POST carries: an event or several, bare or in an envelope. Add a new form of payload here."""

@@ -1,6 +1,6 @@
-"""What a log event is wrapped in: nothing, the shape that Standard Webhooks advises, or a CloudEvent.
+"""Envelopes around a log event: none, the structure that Standard Webhooks recommends, or a CloudEvent.
 
-Whatever the envelope, the event inside is text that is not touched: its keys, their order and its values stay.
+An envelope never changes the text of the event: its keys, their order and its values stay the same.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from auth0_webhooks.times import parse_time
 Kind = Literal["none", "standard", "cloudevents"]
 
 NO_TYPE = "unknown"
-"""Stands for the log type of an event that has none."""
+"""Replaces the log type of an event that has none."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Envelope:
 
     :param kind: ``standard`` is ``{type, timestamp, data}`` of Standard Webhooks 1.0.0 ("Payload structure");
         ``cloudevents`` is CloudEvents 1.0.2, JSON format, structured mode.
-    :param source: of a CloudEvent: the tenant's URL.
+    :param source: the ``source`` of a CloudEvent: the tenant's URL.
     """
 
     kind: Kind = "none"
@@ -50,19 +50,19 @@ class Envelope:
         }
         if moment := _time(event):
             attributes["time"] = moment
-        # Without its data: the library would write the event anew, and not all numbers as they came.
+        # Without its data: the library would serialize the event again, and change some numbers.
         head = JSONFormat().write(CloudEvent(attributes)).decode()
         if not moment:
-            # The library puts the present time there, which would differ from try to try.
+            # The library would insert the current time, which would differ from try to try.
             head = json.dumps({key: value for key, value in json.loads(head).items() if key != "time"})
         return f'{head.removesuffix("}")}, "data": {event.body}}}'
 
     def size(self, event: LogEvent) -> int:
-        """How many bytes the event takes in its envelope at the most, without wrapping it."""
+        """The most bytes that the event can need in its envelope, computed without wrapping it."""
         size = len(event.body.encode())
         if self.kind == "none":
             return size
-        # Six for a character that JSON has to escape; the rest are the names of the attributes and what stands between.
+        # Six bytes for a character that JSON escapes; the rest is for the attributes' names and punctuation.
         return size + 6 * len(event.type + event.date + self.source) + len(event.log_id) + 250
 
 

@@ -15,11 +15,11 @@ from auth0_webhooks.payload.envelope import NO_ENVELOPE, Envelope
 Form = Literal["event", "array", "lines"]
 
 MOST_EVENTS = 500
-"""Events in one POST at the most; also how many may be under way, or remembered beyond the first missing one, in batches."""
+"""The most events in one POST; with batches, also the most that may be in flight, or remembered beyond the first missing one."""
 
 
 class Message(NamedTuple):
-    """One POST. ``id`` is its ``webhook-id``, the same on every try; ``what`` names it in an error, without its content."""
+    """One POST. ``id`` is its ``webhook-id``, the same on every try; ``what`` names it in errors, without its content."""
 
     id: str
     body: str
@@ -27,7 +27,7 @@ class Message(NamedTuple):
 
     @property
     def deep(self) -> bool:
-        """Whether it is one event, nested more deeply than every webhook's parser takes."""
+        """Whether it is one event, nested so deeply that some webhooks' parsers fail."""
         return len(self.log_ids) == 1 and is_deep(self.body)
 
     @property
@@ -42,9 +42,9 @@ class Message(NamedTuple):
 class Payload:
     """How a route's events are put into POSTs.
 
-    :param max_events: in one POST, 1 to ``MOST_EVENTS``; does not count for single events.
-    :param max_bytes: of one POST's body before compression; a single event may be larger.
-    :param envelope: what each event is wrapped in.
+    :param max_events: the most events in one POST, 1 to ``MOST_EVENTS``; has no effect on single events.
+    :param max_bytes: the largest body of one POST before compression; a single event may be larger.
+    :param envelope: the envelope around each event.
     """
 
     form: Form = "event"
@@ -54,7 +54,7 @@ class Payload:
 
     @property
     def most_outstanding(self) -> int:
-        """How many events may be under way, or acknowledged beyond the first one that is missing."""
+        """How many events may be in flight, or acknowledged beyond the first missing one."""
         return MAX_ACKNOWLEDGED if self.form == "event" else MOST_EVENTS
 
     @property
@@ -67,9 +67,9 @@ class Payload:
         return "application/json"
 
     def groups(self, events: Sequence[LogEvent]) -> list[int]:
-        """Where the POST that each event belongs to ends, as an index into ``events``.
+        """For each event, the index in ``events`` at which its POST ends.
 
-        It depends on the events alone, not on which of them are done, so that a later try makes the same POSTs.
+        The result depends only on the events, not on which of them are done, so a later try makes the same POSTs.
         """
         if self.form == "event":
             return list(range(1, len(events) + 1))
@@ -77,7 +77,7 @@ class Payload:
         start, size, alone = 0, 0, False
         for index, event in enumerate(events):
             more = self.envelope.size(event) + 1
-            # A parser that breaks over one event would break over all that is with it.
+            # A parser that fails on one event would fail on every event in the same POST.
             alone, before = is_deep(event.body), alone
             full = index - start >= self.max_events or size + more >= self.max_bytes
             if index > start and (full or alone or before):
@@ -93,7 +93,7 @@ class Payload:
             return Message(log_ids[0], self.envelope.wrap(events[0]), log_ids)
         texts = [self.envelope.wrap(event) for event in events]
         if self.form == "lines":
-            # A line break inside an event's JSON can only be a blank between its parts.
+            # In JSON text a raw line break can only be whitespace between tokens.
             body = "".join(text.replace("\r", " ").replace("\n", " ") + "\n" for text in texts)
         else:
             body = f"[{','.join(texts)}]"

@@ -1,1 +1,1 @@
-"""What a route takes out of its events before anyone else sees them."""
+"""Removes user data from a route's events before anyone else sees them."""

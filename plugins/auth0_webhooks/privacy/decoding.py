@@ -1,7 +1,7 @@
-"""Reads a text as it is meant: percent-encoding, JSON's escapes and HTML's entities undone, also one in another.
+"""Decodes a text: percent-encoding, JSON escapes and HTML entities, also nested in each other.
 
-The cost grows linearly with the text. One pass undoes any number of layers of one encoding (``%25252540``, ``&amp;amp;quot;``, a
-row of backslashes); only encodings that alternate take a pass each, and after ``PASSES`` of them the rest stays unread.
+The cost grows linearly with the text. One pass decodes any number of layers of one encoding (``%25252540``, ``&amp;amp;quot;``, a
+row of backslashes); only alternating encodings take one pass each, and after ``PASSES`` of them the rest is not decoded.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 PASSES = 5
-"""How often encodings may alternate, such as JSON in a query in HTML; a text in which they do more often is ``too_deep``."""
+"""How often encodings may alternate, such as JSON in a query in HTML; a text with more alternations is ``too_deep``."""
 
-# Each alternative takes a whole run, and no run can be read in two ways: so no text makes the search slow.
+# Each alternative matches a whole run, and no run matches in two ways, so no text makes the search slow.
 _HEX = "[0-9A-Fa-f]"
 _PERCENT = rf"%(?:25)*(?:[uU]({_HEX}{{4}})|({_HEX}{{2}}))"
 _UNIT = rf"\\+[uU]({_HEX}{{4}})"
@@ -30,16 +30,16 @@ _ONE_PERCENT, _ONE_UNIT = re.compile(_PERCENT), re.compile(_UNIT)
 _LETTERS = "bfnrt"
 _CONTROLS = "\b\f\n\r\t"
 _MARKS = "\uf8f0\uf8f1\uf8f2\uf8f3\uf8f4"
-"""What stands for JSON's ``\\n`` and the like until it is said whether the letter or the control character is meant."""
+"""Placeholders for escapes like JSON's ``\\n``, until it is known whether the letter or the control character is meant."""
 _AS_CONTROLS = dict(zip(map(ord, _MARKS), _CONTROLS, strict=True))
 LETTER_OF = dict(zip(map(ord, _CONTROLS), _LETTERS, strict=True))
 
 
 class Decoded(NamedTuple):
-    """A text with its encodings undone.
+    """A decoded text.
 
-    ``starts`` has for each of its characters where that begins in the original, and the original's length at the end; None
-    where nothing was encoded. ``passes`` is how often the text was read for it.
+    ``starts`` holds the position in the original at which each character begins, and the original's length at the end; None
+    if nothing was encoded. ``passes`` is the number of passes over the text.
     """
 
     text: str
@@ -49,21 +49,21 @@ class Decoded(NamedTuple):
 
     @property
     def plain(self) -> str:
-        """For reading: the n that JSON escapes is a line break."""
+        """For reading: JSON's escaped n is a line break."""
         return self.text.translate(_AS_CONTROLS) if self.starts else self.text
 
     @property
     def folded(self) -> str:
-        """For comparing, see :func:`fold`: the n that JSON escapes is that letter, as in a path of Windows."""
+        """For comparing, see :func:`fold`: JSON's escaped n is the letter n, as in a Windows path."""
         return fold(self.text)
 
     def span(self, start: int, end: int) -> tuple[int, int]:
-        """Where a part of the text is in the original."""
+        """The positions of a part of the text in the original."""
         return (self.starts[start], self.starts[end]) if self.starts else (start, end)
 
 
 def decode(text: str) -> Decoded:
-    """Undo a text's encodings."""
+    """Decode a text."""
     if "%" not in text and "\\" not in text and "&" not in text:
         return Decoded(text)
     starts: list[int] | None = None
@@ -77,12 +77,12 @@ def decode(text: str) -> Decoded:
 
 
 def fold(text: str) -> str:
-    """A text as it is compared: of the same length, in one case, a plus like a blank."""
+    """A text in the form used for comparison: same length, one case, plus signs as spaces."""
     return text.lower().replace("+", " ") if text.isascii() else text.translate(_FOLDED)
 
 
 def _pass(text: str) -> tuple[str, list[int]] | None:
-    """One layer less, and where each character begins; None where there is nothing to undo."""
+    """The text with one layer decoded, and where each character begins; None if there is nothing to decode."""
     out: list[str] = []
     starts: list[int] = []
     done = 0
@@ -116,7 +116,7 @@ def _pass(text: str) -> tuple[str, list[int]] | None:
 
 
 def _bytes(match: re.Match[str]) -> Iterator[tuple[str, int]]:
-    """The characters of a percent-encoded run: UTF-8, where it is none Latin-1, and ``%uXXXX`` as old JavaScript has it."""
+    """The characters of a percent-encoded run: UTF-8, otherwise Latin-1, and ``%uXXXX`` as in old JavaScript."""
     pieces = list(_ONE_PERCENT.finditer(match.string, match.start(), match.end()))
     at = 0
     while at < len(pieces):
@@ -141,7 +141,7 @@ def _characters(raw: bytes) -> Iterable[tuple[str, int]]:
             (character, len(character.encode("utf-8", "surrogatepass"))) for character in raw.decode("utf-8", "surrogatepass")
         )
     except UnicodeDecodeError:
-        # Bytes that are no UTF-8 come out as lone surrogates, and are read as Latin-1.
+        # Bytes that are not UTF-8 become lone surrogates, and are read as Latin-1.
         return (
             (chr(ord(character) - 0xDC00), 1) if "\udc80" <= character <= "\udcff" else (character, len(character.encode()))
             for character in raw.decode("utf-8", "surrogateescape")
@@ -149,7 +149,7 @@ def _characters(raw: bytes) -> Iterable[tuple[str, int]]:
 
 
 def _units(pieces: Iterable[re.Match[str]]) -> Iterator[tuple[str, int]]:
-    """UTF-16, two units of which can make one character."""
+    """Decode UTF-16, where two units can form one character."""
     high: tuple[int, int] | None = None
     for piece in pieces:
         unit, place = int(piece[1], 16), piece.start()
@@ -168,13 +168,13 @@ def _units(pieces: Iterable[re.Match[str]]) -> Iterator[tuple[str, int]]:
 
 @functools.lru_cache(maxsize=1024)
 def _entity(name: str) -> str | None:
-    """The character of an entity; None where there is none, or it makes two."""
+    """The character of an entity; None if there is no such entity or it stands for two characters."""
     character = html.unescape(f"&{name};")
     return character if len(character) == 1 else None
 
 
 class _Fold(dict[int, str]):
-    """Each character in its one case, where that is one character, too."""
+    """Maps each character to lower case, if that is a single character."""
 
     def __missing__(self, code: int) -> str:
         character = chr(code)

@@ -1,4 +1,4 @@
-"""A log event with its user data masked, to be shown where people look."""
+"""Masks the user data in a log event, for places where people see it."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ SHOWN = frozenset(
         "hostname", "isMobile", "is_mobile", "environment_name", "tenant_name",
     }
 )  # fmt: skip
-"""Keys at the top of an event whose values say nothing about the user. Of all others only the shape is shown."""
+"""Top-level keys of an event whose values say nothing about the user. Of all others only the structure is shown."""
 MASK = "***"
 
 
 def masked(body: str) -> str | None:
     """The event's JSON, indented, every value masked but those of ``SHOWN``; None where it cannot be shown.
 
-    Of an object inside, only the keys that look like a name in a program are shown, and nothing deeper: there, keys can be a
-    user's data as well (a profile's, a form's).
+    Of a nested object, only keys that look like identifiers are shown, and nothing below them: keys can be user data, too
+    (in a profile or a form).
     """
     try:
-        # No number is shown, and Python refuses some that JSON allows.
+        # Numbers are never shown, and Python refuses some that JSON allows.
         event = json.loads(body, parse_int=len, parse_float=len)
         shown = {key: value if key in SHOWN and isinstance(value, str | bool) else _shape(value) for key, value in event.items()}
         return json.dumps(shown, indent=2)
@@ -36,5 +36,5 @@ def _shape(value: Any) -> Any:
         return {key if re.fullmatch(r"[A-Za-z_]{1,40}", key) else MASK: MASK for key in value}
     if isinstance(value, list):
         return [MASK] if value else []
-    # A pseudonym tells nobody who it is, and is what a route with pseudonyms sends.
+    # A pseudonym does not reveal the user, and a route with pseudonyms sends it anyway.
     return value if isinstance(value, str) and re.fullmatch(r"psn_[0-9a-f]{32}", value) else MASK

@@ -1,7 +1,7 @@
-"""Redaction: what a route takes out of its events before anyone else sees them.
+"""Redaction: removes data from a route's events before anyone else sees them.
 
-What stands at a configured place is masked, dropped or replaced by a pseudonym. The same value is then searched for in the rest
-of the event, because Auth0 repeats a user's name or address in descriptions, requests and answers.
+A value at a configured path is masked, dropped or replaced by a pseudonym. Redaction then searches for the same value in the
+rest of the event, because Auth0 repeats a user's name or address in descriptions, requests and answers.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ ACTIONS = ("mask", "drop", "pseudonym")
 
 USER_DATA = "user_data"
 PSEUDONYM = "psn_"
-"""What a pseudonym begins with; 32 hexadecimal digits follow."""
+"""The prefix of a pseudonym; 32 hexadecimal digits follow."""
 _A_PSEUDONYM = re.compile(PSEUDONYM + "[0-9a-f]{32}")
 KEPT = frozenset({"log_id", "_id", "type", "date"})
-"""Keys at an event's top that are never changed: receivers know events and repeats by them."""
+"""Top-level keys that are never changed: receivers identify events and repeats by them."""
 WORD = 8
-"""A word of no more letters, somewhere in a profile or in metadata, is searched for as a word only."""
+"""A word up to this length, somewhere in a profile or in metadata, is searched for only as a whole word."""
 DEEPEST = 50
-"""Levels of an event that are looked at; what lies deeper is masked as a whole."""
+"""The depth to which an event is examined; everything deeper is masked as a whole."""
 MIN_KEY = 32
 
 _ANY, _ANY_DEPTH = "*", "**"
@@ -38,19 +38,19 @@ _part = re.compile(r'"([^"]+)"|([^."]+)')
 
 
 class _Number(str):
-    """A number as it was written: Python would round some, and refuse others."""
+    """A number in its original notation: Python would round some, and refuse others."""
 
     __slots__ = ()
 
 
 class _Object(list[tuple[str, Any]]):
-    """An object's members in their order, with keys that come twice."""
+    """An object's members in order, including repeated keys."""
 
 
 class _Place(NamedTuple):
-    """A place on the way down: what rules can still fit (rule, part), what action holds here, the key it lies under.
+    """A place in the event: the rules that can still match (rule, part), the action that applies here, and its key.
 
-    ``whole``: the preset takes an object around it as a whole, and this key alone would tell nothing.
+    ``whole``: the preset redacts an enclosing object as a whole, and this key alone would not identify user data.
     """
 
     states: frozenset[tuple[int, int]]
@@ -61,9 +61,9 @@ class _Place(NamedTuple):
 
 
 def parse_path(path: str) -> tuple[str, ...]:
-    """Cut ``details.request."a.b".*`` into its parts; ``*`` fits any key, ``**`` any number of levels.
+    """Split ``details.request."a.b".*`` into its parts; ``*`` matches any key, ``**`` any number of levels.
 
-    :raises ValueError: naming the character at which it goes wrong.
+    :raises ValueError: naming the character where the syntax is wrong.
     """
     parts, at = [], 0
     while True:
@@ -80,14 +80,14 @@ def parse_path(path: str) -> tuple[str, ...]:
     if parts[-1] == _ANY_DEPTH:
         raise ValueError(f"path {path!r}: expected a key after '**'")
     if len(parts) == 1 and parts[0] in KEPT:
-        raise ValueError(f"path {path!r}: {', '.join(sorted(KEPT))} stay as they are, receivers know repeats by them")
+        raise ValueError(f"path {path!r}: {', '.join(sorted(KEPT))} cannot be redacted, because receivers detect repeats by them")
     return tuple(parts)
 
 
 def parse_rules(value: Any) -> dict[str, Action]:
-    """Check a route's ``redact``.
+    """Parse a route's ``redact``.
 
-    :raises ValueError: naming the path that is wrong, and what was expected.
+    :raises ValueError: naming the wrong path, and what was expected.
     """
     if not isinstance(value, dict):
         raise ValueError("expected 'path: action' lines, such as 'user_data: mask'")  # noqa: TRY004 - pydantic reports only ValueError
@@ -103,12 +103,12 @@ def parse_rules(value: Any) -> dict[str, Action]:
 class Redaction:
     """The rules of one route.
 
-    :param rules: by path, or by the preset ``user_data``, what happens there. A path counts more than the preset, and the first
-        path that fits more than those after it.
-    :param key: of the pseudonyms, at least 32 bytes: the same value with the same key has the same pseudonym, and without
-        the key nobody can find out the value by trying.
+    :param rules: the action for each path, or for the preset ``user_data``. A path overrides the preset, and the first
+        matching path overrides later ones.
+    :param key: for pseudonyms, at least 32 bytes: the same value and key give the same pseudonym, and without the key nobody
+        can find the value by trying.
 
-    ``work`` counts characters read and comparisons made, which grow linearly with the events.
+    ``work`` counts characters read and comparisons made; it grows linearly with the size of the events.
     """
 
     def __init__(self, rules: Mapping[str, Action], key: bytes = b"") -> None:
@@ -123,7 +123,7 @@ class Redaction:
         return Batch(batch.start, batch.end, [event._replace(body=self.body(event)) for event in batch.events])
 
     def body(self, event: LogEvent) -> str:
-        """The event's JSON, redacted; keys, their order and other values stay."""
+        """The event's JSON, redacted; keys, their order and all other values stay the same."""
         try:
             return self._redacted(event.body)
         except RecursionError:
@@ -140,12 +140,12 @@ class Redaction:
         return redacted
 
     def _closed(self, states: frozenset[tuple[int, int]]) -> frozenset[tuple[int, int]]:
-        """With the states that are reached without a step: ``**`` fits no level, too."""
+        """Add the states that are reached without a step: ``**`` also matches zero levels."""
         more = {(rule, part + 1) for rule, part in states if self._paths[rule][0][part : part + 1] == (_ANY_DEPTH,)}
         return states if more <= states else self._closed(states | more)
 
     def _below(self, place: _Place, key: str, inside: Any) -> _Place:
-        """The place under a key, at which ``inside`` stands."""
+        """The place below a key, whose value is ``inside``."""
         if place.action or _is_kept(place, key, inside):
             whole = place.whole and not is_user_data(key, place.key)
             return _Place(frozenset(), place.action, key, place.depth + 1, whole)
@@ -158,7 +158,7 @@ class Redaction:
         return _Place(states, action, key, place.depth + 1, whole)
 
     def _step(self, states: frozenset[tuple[int, int]], key: str) -> tuple[frozenset[tuple[int, int]], Action | None]:
-        """What can still fit below a key, and the action of the first path that ends there."""
+        """The rules that can still match below a key, and the action of the first path that ends there."""
         ahead = set()
         for rule, part in states:
             wanted = self._paths[rule][0][part]
@@ -176,18 +176,18 @@ class Redaction:
             for key, inside in value:
                 yield key, inside, self._below(place, key, inside)
         elif isinstance(value, list):
-            # A list is passed through: what holds for it holds for each of its elements.
+            # Lists are transparent: what applies to a list applies to each of its elements.
             for inside in value:
                 yield None, inside, place._replace(depth=place.depth + 1)
 
     def _collect(self, value: Any, place: _Place, found: Found) -> None:
-        """Find the values that must not stay, each with what is to become of it."""
+        """Find the values to be redacted, each with its action."""
         if isinstance(value, str):
             if not place.action:
                 if self._preset and not isinstance(value, _Number):
                     self._note_all(value, self._preset, found)
             elif not isinstance(value, _Number) or len(value) >= SHORT:
-                # In a profile or a form not every word is a user's alone.
+                # In a profile or a form, not every word identifies the user.
                 found.note(str(value), place.action, placed=True, word=place.whole and len(value) <= WORD and value.isalpha())
             return
         for key, inside, below in self._children(value, place):
@@ -198,7 +198,7 @@ class Redaction:
 
     @staticmethod
     def _note_all(text: str, action: Action, found: Found) -> None:
-        """Find what can be told by its form."""
+        """Find the values that can be recognized by their form."""
         found.work += len(text)
         for value in user_data_in(text, found.read(text)) if not found.too_many else ():
             found.note(value, action)
@@ -209,7 +209,7 @@ class Redaction:
         if isinstance(value, str) and not place.action:
             return search.in_text(value)
         if place.action and (isinstance(value, _Object) or not isinstance(value, list)):
-            # An object as a whole: its keys can say as much as its values.
+            # The object as a whole: its keys can reveal as much as its values.
             text = value if isinstance(value, str) else "" if place.action != "pseudonym" else _dump(value)
             return self._replaced(text, place.action)
         if isinstance(value, _Object):
@@ -219,7 +219,7 @@ class Redaction:
                 if _is_kept(place, name, inside):
                     made.append((name, inside))
                 elif below.action != "drop":
-                    # At the top all keys are Auth0's; further down they can be a user's (of a profile, of a form).
+                    # Top-level keys are all Auth0's; deeper ones can be a user's (in a profile or a form).
                     shown = name if place.depth == 0 else search.in_text(name)
                     if shown != name:
                         taken[shown] += 1
@@ -234,8 +234,8 @@ class Redaction:
         if action != "pseudonym":
             return MASK
         if _A_PSEUDONYM.fullmatch(text):
-            return text  # a dead letter that is redacted once more, by other rules: who is meant stays the same
-        # In one case, so that a person who types an address in another way stays the same.
+            return text  # a dead letter that is redacted again, by other rules, keeps its pseudonyms
+        # In one case, so that different spellings of an address give the same pseudonym.
         data = text.casefold().encode("utf-8", "surrogatepass")
         return PSEUDONYM + hmac.new(self._key, data, hashlib.sha256).hexdigest()[:32]
 
@@ -245,7 +245,7 @@ def _holds_objects(value: Any) -> bool:
 
 
 def _is_kept(place: _Place, key: str | None, inside: Any) -> bool:
-    """Whether a value at an event's top is one by which receivers know it."""
+    """Whether a top-level value is one by which receivers identify the event."""
     return place.depth == 0 and key in KEPT and not isinstance(inside, list)
 
 
@@ -274,5 +274,5 @@ def _write(value: Any, write: Callable[[str], None]) -> None:
 
 
 def redaction_mark(rules: Mapping[str, Action]) -> str:
-    """A short digest of the rules, to tell what an event that is kept was redacted by; empty where there are none."""
+    """A short digest of the rules, which records how a stored event was redacted; empty without rules."""
     return hashlib.sha256(json.dumps([*rules.items()]).encode()).hexdigest()[:12] if rules else ""

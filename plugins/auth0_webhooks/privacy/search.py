@@ -1,6 +1,6 @@
-"""Finds the values of one event wherever else they are in it: in other texts, in keys, however they are encoded there.
+"""Finds an event's values in its other texts and keys, however they are encoded there.
 
-The cost grows linearly with the event, whatever its values and its texts are: what would cost more is masked as a whole.
+The cost grows linearly with the event, whatever its values and texts are: a text that would cost more is masked as a whole.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ Action = Literal["mask", "drop", "pseudonym"]
 
 MASK = "***"
 SHORT = 4
-"""A text of fewer characters is searched for as a word only; a number of fewer digits not at all."""
+"""A shorter text is searched for only as a whole word; a number with fewer digits is not searched for."""
 MOST_VALUES = 2_000
-"""An event with more values that must not stay keeps no text at all; Auth0's events have some hundred at the most."""
+"""In an event with more values to redact, every text is masked; Auth0's events have about a hundred at most."""
 STEPS = 4
-"""Comparisons that a text may cost, by its length; a text that would cost more is masked as a whole."""
+"""Comparisons that a text may cost per character; a text that would cost more is masked as a whole."""
 FEW = 16
-"""So many values are searched for one by one, more of them all at once."""
+"""Up to this many values are searched for one by one, more of them all at once."""
 _PROBE, _GRAM = 24, 4
 _DIGITS = re.compile(r"[0-9](?:[ ().\-/\u00a0]{0,3}[0-9])*")
 
 
 class _Needle(NamedTuple):
-    """A value in one of the forms in which it is searched for. ``word``: as a word only; ``exact``: in its own case."""
+    """A value in one of the forms in which it is searched for. ``word``: as a whole word only; ``exact``: case-sensitive."""
 
     form: str
     value: str
@@ -43,7 +43,7 @@ _Match = tuple[int, int, _Needle]
 
 
 class Found:
-    """The values of one event that must not stay, each with what becomes of it. ``work`` counts what reading its texts cost."""
+    """The values of one event to redact, each with its action. ``work`` counts the cost of reading the event's texts."""
 
     def __init__(self) -> None:
         self.actions: dict[str, Action] = {}
@@ -58,7 +58,7 @@ class Found:
         return len(self.actions) > MOST_VALUES
 
     def read(self, text: str) -> Decoded:
-        """A text with its encodings undone."""
+        """A decoded text."""
         read = self._texts.get(text)
         if read is None:
             read = self._texts[text] = decode(text)
@@ -66,10 +66,10 @@ class Found:
         return read
 
     def note(self, value: str, action: Action, *, placed: bool = False, word: bool = False) -> None:
-        """Take a value down; where it stands at two places the stricter action counts for the rest of the event.
+        """Add a value; if it is at two places, the stricter action applies in the rest of the event.
 
-        :param placed: it stands at a place of its own, not inside a text.
-        :param word: it may be a word as others use it: search for it as a word only.
+        :param placed: the value has a key of its own; it is not part of a text.
+        :param word: the value may be an ordinary word: search for it only as a whole word.
         """
         if not value.strip() or self.too_many:
             return
@@ -85,8 +85,8 @@ class Found:
 class ValueSearch:
     """Replaces the values that were found.
 
-    :param replaced: what becomes of a value.
-    :param strict: mask what cannot be read, even where no value is known.
+    :param replaced: returns the replacement of a value.
+    :param strict: mask texts that cannot be decoded, even if no value is known.
     """
 
     def __init__(self, found: Found, replaced: Callable[[str, Action], str], *, strict: bool) -> None:
@@ -96,17 +96,17 @@ class ValueSearch:
         self._needles: dict[str, _Needle] = {}
         self._phones: dict[str, tuple[str, _Needle]] = {}
         if not found.too_many:
-            # Of a phone number in several spellings the one at its own place counts.
+            # If a phone number has several spellings, the one with a key of its own counts.
             for value in sorted(self._actions, key=lambda value: value not in found.placed):
                 self._add(value)
-        # The shortest first: of most texts only those that are no longer need be looked for.
+        # The shortest first: values longer than the text need no search.
         probes = ((len(form), form[:_PROBE], needle) for form, needle in self._needles.items())
         self._by_length = sorted(probes, key=lambda probe: probe[0])
         self._many = len(self._needles) > FEW
         self._grams = self._index() if self._many else {}
 
     def in_text(self, text: str) -> str:
-        """The text with every such value replaced; a number with one becomes a text."""
+        """The text with every such value replaced; a number that contains one becomes a text."""
         if not self._strict or not text:
             return text
         if action := self._found.actions.get(text):
@@ -118,7 +118,7 @@ class ValueSearch:
             return MASK
         matches = self._matches(read.folded, read.text, read)
         if matches is not None and read.starts:
-            # Once more as it stands: what an encoding's end and a value's beginning make together is neither.
+            # Search again without decoding: the end of an encoding and the start of a value can combine into something else.
             raw = self._matches(fold(text), text, Decoded(text))
             matches = None if raw is None else matches + raw
         if matches is None:
@@ -133,7 +133,7 @@ class ValueSearch:
                 pieces += [text[done:start], self._replaced(needle.value, self._actions[needle.value])]
                 done = end
             elif end > done:
-                done = end  # it begins in the one before: of neither anything stays
+                done = end  # it overlaps the previous match: neither is kept
         return "".join([*pieces, text[done:]])
 
     def _add(self, value: str) -> None:
@@ -146,7 +146,7 @@ class ValueSearch:
             self._needles.setdefault(needle.form, needle._replace(value=value))
 
     def _index(self) -> dict[int, dict[str, list[tuple[int, _Needle]]]]:
-        """By some of its characters, each needle; by those that the fewest others have."""
+        """An index of the needles by a few of their characters, chosen to be as rare as possible."""
         parts = {
             form: [(at, form[at : at + _GRAM]) for at in range(0, max(1, len(form) - _GRAM + 1), max(1, len(form) // 8))]
             for form in self._needles
@@ -159,7 +159,7 @@ class ValueSearch:
         return index
 
     def _matches(self, folded: str, text: str, read: Decoded) -> list[_Match] | None:
-        """Where values are, as places of the original; None where finding that out costs too much."""
+        """The positions of values in the original; None if finding them costs too much."""
         matches: list[_Match] = []
         left = STEPS * len(folded) + 1_000
         for start, needle in self._candidates(folded):
@@ -175,7 +175,7 @@ class ValueSearch:
         return matches
 
     def _candidates(self, folded: str) -> Iterator[tuple[int, _Needle]]:
-        """Where a value may begin."""
+        """The positions where a value may begin."""
         if self._many:
             for size, index in self._grams.items():
                 for at in range(len(folded) - size + 1):
@@ -193,7 +193,7 @@ class ValueSearch:
                     at = folded.find(probe, at + (size if folded.startswith(needle.form, at) else 1))
 
     def _phones_in(self, text: str) -> Iterator[_Match]:
-        """A phone number in other spellings: with other gaps, without its country's code."""
+        """Phone numbers in other spellings: with other separators, without the country code."""
         for run in _DIGITS.finditer(text):
             if len(run[0]) < FEWEST_DIGITS:
                 continue
@@ -208,7 +208,7 @@ class ValueSearch:
                         same += 1
                     start = places[end - same]
                     for _ in range(3):
-                        # A trunk 0, a country's code.
+                        # A trunk 0, or a country code.
                         if start and (text[start - 1] in "+(" or text[start - 1].isdigit()):
                             start -= 1
                     yield start, places[end - 1] + 1, needle
@@ -224,8 +224,8 @@ def _needles(value: str, *, word: bool) -> tuple[list[_Needle], str | None]:
         for spelled in (form, form.translate(LETTER_OF), form if short else fold(text.casefold())):
             exact = short or not form.strip()
             if not exact:
-                # Without the plus of a phone number: it would take the blank before one that has none. And without backslashes
-                # at the end: what follows there says whether they are an escape's.
+                # Without a phone number's plus, which would match the space before a number without one. And without trailing
+                # backslashes: only the next character shows whether they belong to an escape.
                 spelled = (spelled.lstrip(" ") if digits else spelled).rstrip("\\") or spelled  # noqa: PLW2901
             if spelled:
                 made[spelled] = _Needle(spelled, value, text, word=word or short, exact=exact)
@@ -235,7 +235,7 @@ def _needles(value: str, *, word: bool) -> tuple[list[_Needle], str | None]:
 def _fits(needle: _Needle, text: str, start: int, end: int) -> bool:
     if needle.exact:
         there = text[start:end]
-        # A blank can be sent as a plus.
+        # A space can be encoded as a plus.
         if there != needle.text and there.replace("+", " ") != needle.text:
             return False
     if needle.word:

@@ -23,7 +23,7 @@ MAX_CONCURRENT_CALLS = 100
 
 
 def parse_types(value: Any) -> list[str]:
-    """Turn a list or a comma-separated text of log types into a list without blanks and repeats.
+    """Turn a list or a comma-separated text of log types into a list without spaces and repeats.
 
     :raises ValueError: when it is neither.
     """
@@ -50,7 +50,7 @@ def _parse_watch(value: Any) -> Any:
     if value is False or value in ("off", None):
         return None
     if isinstance(value, bool):
-        raise ValueError("expected off, or the seconds between two looks")  # noqa: TRY004 - pydantic reports only ValueError
+        raise ValueError("expected off, or the seconds between two checks")  # noqa: TRY004 - pydantic reports only ValueError
     return value
 
 
@@ -196,15 +196,15 @@ class Route(BaseModel):
     @field_validator("schedule")
     @classmethod
     def _cron(cls, value: str) -> str:
-        # Only cron gives the data intervals that a backfill needs (@once, @continuous and the like have none).
+        # Only cron expressions have the data intervals that a backfill needs; @once and @continuous have none.
         try:
             if len(value.split()) > 6:
                 raise ValueError("a year")
-            # A date that never comes (31 February) would take the good routes down, too, and show no import error.
+            # A date that never occurs (31 February) would also take the valid routes down, without an import error.
             croniter(value).get_next()
             croniter(value).get_prev()
         except (ValueError, KeyError):
-            raise ValueError("expected a cron expression (UTC) that comes round, such as '*/5 * * * *'") from None
+            raise ValueError("expected a cron expression (UTC) that recurs, such as '*/5 * * * *'") from None
         return value
 
     @field_validator("name")
@@ -217,19 +217,19 @@ class Route(BaseModel):
     @field_validator("alarm_conn_id")
     @classmethod
     def _elsewhere(cls, value: str | None, others: ValidationInfo) -> str | None:
-        # Airflow's notifier sends what is in the extra as headers: of the webhook's connection the key of pseudonyms, too.
+        # Airflow's notifier sends every key of the extra as a header; the webhook's extra can hold the key of the pseudonyms.
         if value is not None and value == others.data.get("webhook_conn_id"):
             raise ValueError("expected a connection of its own, not the webhook's")
         return value
 
     @property
     def retention(self) -> timedelta:
-        """How long the tenant keeps an event, as far as is known: Auth0's smallest plan keeps a day."""
+        """How long the tenant keeps an event; a day, as on Auth0's smallest plan, if retention_days is not set."""
         return timedelta(days=self.retention_days or 1)
 
     @property
     def wanted_types(self) -> list[str]:
-        """The log types that are named one by one or by their category; empty: all."""
+        """The log types that the route names, directly or by category; empty means all."""
         return list(dict.fromkeys([*self.log_types, *(code for name in self.include_types for code in types_of(name))]))
 
     @property
@@ -239,12 +239,12 @@ class Route(BaseModel):
         return Selection(self.log_level, frozenset(self.wanted_types), frozenset(self.exclude_types), where)
 
     def next_tick(self, moment: datetime | None) -> datetime | None:
-        """When the schedule comes round next after a moment (UTC), which ends the data interval that begins there."""
+        """The next time of the schedule after a moment (UTC): the end of the data interval that begins at the moment."""
         return croniter(self.schedule, moment).get_next(datetime) if moment else None
 
     @property
     def start_from_text(self) -> str:
-        """``start_from`` as one would write it."""
+        """``start_from`` as it is written in the YAML file."""
         return self.start_from if isinstance(self.start_from, str) else iso(self.start_from)
 
     @property
@@ -254,7 +254,7 @@ class Route(BaseModel):
 
 
 def describe(detail: Any) -> str:
-    """What pydantic found wrong, as a sentence that names the key and what was expected."""
+    """One of pydantic's errors as a sentence that names the key and what was expected."""
     key = str(detail["loc"][0]) if detail["loc"] else ""
     if detail["type"] == "extra_forbidden":
         known = ", ".join(field for field in Route.model_fields if field != "name")
@@ -264,7 +264,7 @@ def describe(detail: Any) -> str:
 
 
 def check_run_settings(settings: dict[str, Any], route: Route) -> Route:
-    """The route with the settings of one run over it; None means "as the route says".
+    """The route with the params of one run applied; None means "as the route says".
 
     :raises SettingError: naming the key and what was expected.
     """

@@ -12,23 +12,23 @@ from auth0_webhooks.settings.route import Route, describe
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
-    """PyYAML lets the last of two equal keys win: a route defined twice would silently lose one."""
+    """Rejects repeated keys: PyYAML would keep only the last one, and silently lose a route that is defined twice."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"{key!r} is there twice", key_node.start_mark)
+                raise yaml.constructor.ConstructorError(None, None, f"{key!r} is defined twice", key_node.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep)
 
 
 def load_routes(path: Path) -> tuple[list[Route], list[str]]:
-    """Read the routes file: ``routes``, one entry each, and ``defaults``, settings of all routes that do not say otherwise.
+    """Read the routes file: ``routes`` has one entry per route; ``defaults`` has settings for routes that do not set them.
 
-    :returns: the good routes, and for each thing that is wrong one sentence naming file, route and key. A broken route
-        does not take the good ones with it.
+    :returns: the valid routes, and for each mistake one sentence that names file, route and key. A broken route does not
+        affect the valid ones.
     """
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)  # noqa: S506 - a SafeLoader
@@ -37,7 +37,7 @@ def load_routes(path: Path) -> tuple[list[Route], list[str]]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         return [], [f"{path.name}: not valid YAML: {' '.join(str(error).split())}"]
     if not isinstance(content, dict) or not isinstance(content.get("routes"), dict):
-        return [], [f"{path.name}: expected the key 'routes' with one entry a route, such as 'auth0_log_webhooks:'"]
+        return [], [f"{path.name}: expected the key 'routes' with one entry per route, such as 'auth0_log_webhooks:'"]
     unknown = [key for key in content if key not in {"routes", "defaults"}]
     errors = [f"{path.name}: unknown key {key!r}: expected 'routes' or 'defaults'" for key in unknown]
     defaults, routes = _none_as_empty(content.get("defaults")), []

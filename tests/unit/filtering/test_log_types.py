@@ -41,7 +41,7 @@ def test_an_unknown_type_is_named_with_the_closest_known_one():
     assert warning
     assert "'limt_wc'" in warning
     assert "'limit_wc'" in warning
-    assert "honoured" in warning
+    assert "used as written" in warning
 
 
 def test_the_page_in_the_docs_is_that_of_the_table():

@@ -40,7 +40,7 @@ def test_an_event_twice_as_long_costs_at_most_twice_as_much(make):
 SEARCHED_FOR = [
     *(decoding._CODED, value_search._DIGITS, deep_json._MARK),
     *(user_data._MAIL, user_data._QUOTED_MAIL, user_data._IPV4, user_data._IPV6, user_data._DIGIT, user_data._PHONE),
-    *(user_data._SAID_TO_BE_PHONE, user_data._USER_ID, user_data._IN_PATH),
+    *(user_data._LABELLED_PHONE, user_data._USER_ID, user_data._IN_PATH),
 ]
 PIECES = [
     *'@.:%\\&"|/ 0a1F+(-',
