@@ -20,11 +20,11 @@ DAY = 86_400.0
 class Report:
     """What one run did. Counts are events; times are ISO 8601 in UTC; ``lag_seconds`` and ``slowest_answer`` seconds.
 
-    ``lag_seconds`` is the age of the checkpoint's event while more is known to wait, 0 once the log's end was reached
-    and everything wanted was delivered. ``mode`` is live, backfill or replay; the last two read a ``window`` and have no
+    ``lag_seconds`` is the age of the checkpoint's event while more events are waiting, 0 once the end of the log was reached
+    and everything selected was delivered. ``mode`` is live, backfill or replay; the last two read a ``window`` and have no
     checkpoint. ``first_selected`` and ``last_selected`` are (log id, date, type); ``sample`` is an event with its user
-    data masked, in a dry run only. ``not_matching`` were left out by ``where``; ``undecided`` are selected, although ``where``
-    cannot be told of them. ``gap`` is the time whose events had left the tenant's log. ``set_aside`` names the first 20 of the
+    data masked, in a dry run only. ``not_matching`` were left out by ``where``; ``undecided`` were selected because ``where``
+    could not be evaluated. ``gap`` is the period whose events had left the tenant's log. ``set_aside`` names the first 20
     dead letters, each with the answer that refused it.
     """
 
@@ -71,7 +71,7 @@ class Report:
     def check(self, *, all_settled: bool = False) -> None:
         """Make sure that every event is accounted for.
 
-        :param all_settled: a delivery ended well, so that nothing may be refused or not reached.
+        :param all_settled: the delivery succeeded, so no event may be refused or not reached.
         :raises LedgerError: with the sums that differ.
         """
         dropped = self.excluded + self.below_level + self.other_type + self.not_matching
@@ -80,30 +80,30 @@ class Report:
         if self.read != dropped + settled or self.selected != settled or self.not_reached < 0 or left:
             raise LedgerError(
                 f"the report of {self.run_id} does not balance: {self.read} read, {dropped} left out, {self.selected} "
-                f"selected, {settled - left} of them accounted for. This is a fault in this project. Replay the time of "
-                f"its events to be sure that all of them arrive: since {self.first_event} until just after {self.last_event}"
+                f"selected, {settled - left} of them accounted for. This is a bug in auth0_webhooks. To be sure "
+                f"that all of its events arrive, replay them: since {self.first_event} until just after {self.last_event}"
             )
 
     def as_dict(self) -> dict[str, Any]:
-        """For XCom."""
+        """The report as a dict, for XCom."""
         return asdict(self)
 
     def seconds_to_loss(self, retention_days: int | None) -> float | None:
-        """How long until what waits leaves the tenant's log; None where that is not known."""
+        """Seconds until waiting events leave the tenant's log; None if that is unknown."""
         return max(0.0, retention_days * DAY - self.lag_seconds) if retention_days else None
 
     def warn_of_age(self, retention_days: int | None) -> None:
-        """Note it when what waits is older than half of the time that the tenant keeps it."""
+        """Add a note if the waiting events are older than half of the tenant's retention."""
         if not retention_days or self.lag_seconds <= retention_days * DAY / 2:
             return
         behind, left = self.lag_seconds / DAY, retention_days - self.lag_seconds / DAY
-        loss = f"in {left:.1f} days" if left > 0 else "now"
+        loss = f"will be lost in {left:.1f} days" if left > 0 else "are being lost now"
         kept = f"the tenant keeps its log {retention_days} days"
-        self.notes.append(f"the checkpoint is {behind:.1f} days behind and {kept}: events get lost {loss}")
+        self.notes.append(f"the checkpoint is {behind:.1f} days behind and {kept}: events {loss}")
         log.warning("%s", self.notes[-1])
 
     def text(self) -> str:
-        """The report as one block for people."""
+        """The report as one block of text for people."""
         rows: list[tuple[str, object, str]] = [
             ("read", self.read, f"first {self.first_event}, last {self.last_event}" if self.read else ""),
             ("- excluded", self.excluded, "types in exclude_types"),
@@ -125,7 +125,7 @@ class Report:
         lines = [f"{self.route}, {self.mode} run {self.run_id}: {self.outcome}"]
         lines += [f"  {name:<18}{count:>9,}  {note}".rstrip() for name, count, note in rows]
         if self.undecided:
-            lines.append(f"  undecided         {self.undecided:>9,}  selected, because where cannot be told of them")
+            lines.append(f"  undecided         {self.undecided:>9,}  selected because `where` could not be evaluated")
         if self.unknown_types:
             lines.append(f"  of unknown type   {self.unknown_type:>9,}  {_types(self.unknown_types)}")
         if self.dry_run:
@@ -146,15 +146,15 @@ class Report:
         return "\n".join(lines)
 
     def _how_delivered(self) -> str:
-        posts = _and(self.posts, "POSTs") if self.posts < self.delivered_now else ""
-        return posts + _and(self.retried, "tries again") + _and(self.repeated, "repeats")
+        posts = _and(self.posts, "POST", "POSTs") if self.posts < self.delivered_now else ""
+        return posts + _and(self.retried, "retry", "retries") + _and(self.repeated, "repeat", "repeats")
 
     def _what_would_be_sent(self) -> list[str]:
         by_level: dict[int, Counter[str]] = {}
         for code, count in self.selected_types.items():
             by_level.setdefault(levels().get(code, -1), Counter())[code] += count
         lines = [
-            f"    {LEVELS[level] if level >= 0 else 'of no known level':<18}{types.total():>7,}  {_types(types, most=20)}"
+            f"    {LEVELS[level] if level >= 0 else 'of unknown level':<18}{types.total():>7,}  {_types(types, most=20)}"
             for level, types in sorted(by_level.items(), reverse=True)
         ]
         for name, event in (("first", self.first_selected), ("last", self.last_selected)):
@@ -162,7 +162,7 @@ class Report:
                 log_id, date, kind = event
                 lines.append(f"    {name:<6}{date}  {kind}  {log_id}")
         if self.sample:
-            lines.append("    the first one, its user data masked")
+            lines.append("    the first event, with its user data masked")
             lines += [f"      {line}" for line in self.sample.splitlines()]
         return lines
 
@@ -181,5 +181,5 @@ def _types(counts: dict[str, int], most: int = 8) -> str:
     return ", ".join(f"{kind or '(none)'} {count}" for kind, count in common) + (f" and {rest} more" if rest > 0 else "")
 
 
-def _and(count: int, what: str) -> str:
-    return f"({count:,} {what}) " if count else ""
+def _and(count: int, one: str, many: str) -> str:
+    return f"({count:,} {one if count == 1 else many}) " if count else ""

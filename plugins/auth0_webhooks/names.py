@@ -1,4 +1,4 @@
-"""The names by which Airflow and other systems know what belongs to a route. Others read them: they do not change."""
+"""The names of a route's Variables, assets, tags and tasks. Others read them, so they must not change."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ DEAD_LETTER_DAG_ID = "auth0_webhook_dead_letters"
 FETCH, FILTER, DELIVER = "fetch", "filter", "deliver"
 """The task ids of a route's DAG; the DAG's id is the route's name."""
 TENANT_TAG = "tenant:"
-"""How the tag of a route's DAG begins that names the connection of its tenant."""
+"""The prefix of the DAG tag that names the connection of a route's tenant."""
 
 
 def checkpoint_key(route: str) -> str:
@@ -30,5 +30,5 @@ def new_events_name(route: str) -> str:
 
 
 def delivered_name(route: str) -> str:
-    """The asset that a run updates when it delivered something."""
+    """The asset that a run updates after it delivered at least one event."""
     return f"{route}_delivered"

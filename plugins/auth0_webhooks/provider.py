@@ -1,8 +1,8 @@
-"""Airflow's connection types "Auth0 tenant" and "Webhook": their forms.
+"""The forms of the connection types "Auth0 tenant" and "Webhook".
 
-Airflow finds them through the entry point ``apache_airflow_provider`` in pyproject.toml, so only where the project is
-installed. Nothing else depends on them: a connection's type is looked at nowhere, and connections of type ``http`` do the same.
-Every process of Airflow's calls this, so it imports nothing.
+Airflow finds them through the entry point ``apache_airflow_provider`` in pyproject.toml, so only if the project is installed.
+Nothing else depends on them: no code reads a connection's type, and connections of type ``http`` work the same.
+Every Airflow process calls this, so it imports nothing.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 
 def get_provider_info() -> dict[str, Any]:
-    """What Airflow asks the entry point for; the keys are those of its ``provider_info.schema.json``."""
+    """The provider info that Airflow reads; its keys are those of Airflow's ``provider_info.schema.json``."""
     text, switch = {"type": ["string", "null"]}, {"type": ["boolean", "null"]}
     secrets = {"type": ["array", "null"], "items": {"type": "string"}}
     pairs = {"type": ["object", "null"]}
@@ -49,7 +49,7 @@ def get_provider_info() -> dict[str, Any]:
                 "conn-fields": {
                     "signing_secrets": {
                         "label": "Signing secrets",
-                        "description": "whsec_ and the base64 of 24 to 64 random bytes, newest first. POSTs are signed by each.",
+                        "description": "whsec_ and the base64 of 24 to 64 random bytes, newest first. Each signs every POST.",
                         "schema": secrets,
                     },
                     "headers": {
@@ -58,13 +58,13 @@ def get_provider_info() -> dict[str, Any]:
                         "schema": pairs,
                     },
                     "pseudonym_secret": {
-                        "label": "Secret of the pseudonyms",
-                        "description": "For routes with pseudonyms in redact: a random text of at least 32 characters.",
+                        "label": "Pseudonym secret",
+                        "description": "Needed if a route's redact uses pseudonyms: a random text of at least 32 characters.",
                         "schema": {**text, "format": "password"},
                     },
                     "verify": {
                         "label": "Verify the TLS certificate",
-                        "description": "Unset is yes. A path of a CA bundle goes into Extra.",
+                        "description": "If unset, it is verified. To use a CA bundle, put its path into Extra.",
                         "schema": switch,
                     },
                 },

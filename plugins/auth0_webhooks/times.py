@@ -1,4 +1,4 @@
-"""Times as texts: how they are read, and how they are written."""
+"""Parses and formats times."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def parse_time(value: Any, *, zone_required: bool = False) -> datetime:
         moment = value
     else:
         try:
-            # Python 3.10 reads neither "Z" nor every number of decimals.
+            # Python 3.10 parses neither "Z" nor every number of decimals.
             text = re.sub(r"\.(\d+)", lambda match: "." + match[1][:6].ljust(6, "0"), value.strip())
             moment = datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", text))
         except (AttributeError, TypeError, ValueError):

@@ -152,5 +152,5 @@ def test_events_that_are_about_to_expire_undelivered_are_warned_about(route, ten
         tenant.add("s", when=datetime.now(timezone.utc) - timedelta(hours=hours))
     receiver.behave = lambda _post: 401 if len(receiver.posts) > 1 else 200
     assert route.run() == "failed"
-    assert "events get lost in 2.0 days" in logged()
-    assert "events get lost in 2.0 days" in route.report["notes"][-1]
+    assert "events will be lost in 2.0 days" in logged()
+    assert "events will be lost in 2.0 days" in route.report["notes"][-1]

@@ -46,8 +46,13 @@ def test_the_text_is_one_block_with_every_count():
         retried=3, selected_types={f"t{n}": n for n in range(12)}, stopped="limit",
     ).text()  # fmt: skip
     assert text.startswith("r, live run x: failed: x\n")
-    for part in ("12,345", "new 2", "and 4 more", "(3 tries again)", "reading stopped early: limit"):
+    for part in ("12,345", "new 2", "and 4 more", "(3 retries)", "reading stopped early: limit"):
         assert part in text
+
+
+def test_the_text_counts_one_retry_in_the_singular():
+    text = report(read=2, selected=2, delivered_now=2, posts=1, retried=1, repeated=1).text()
+    assert "(1 POST) (1 retry) (1 repeat)" in text
 
 
 def test_a_dry_run_says_what_would_be_sent_by_level_and_type_and_shows_one_event():
@@ -58,7 +63,7 @@ def test_a_dry_run_says_what_would_be_sent_by_level_and_type_and_shows_one_event
     ).text()  # fmt: skip
     assert text.startswith("r, replay run x: dry run\n")
     assert "would be sent" in text
-    assert text.index("critical") < text.index("error") < text.index("info") < text.index("of no known level")
+    assert text.index("critical") < text.index("error") < text.index("info") < text.index("of unknown level")
     for part in ("limit_wc 1", "f 3", "new 1", "10:00:00.000Z  f  1", "11:00:00.000Z  s  9", '"user_name": "***"', "A .. B"):
         assert part in text
     assert "delivered now" not in text
@@ -71,8 +76,10 @@ def test_what_waits_for_more_than_half_of_the_retention_warns_with_the_time_left
         return made.notes
 
     assert notes(2.4, 5) == notes(20, None) == []
-    assert notes(3, 5) == ["the checkpoint is 3.0 days behind and the tenant keeps its log 5 days: events get lost in 2.0 days"]
-    assert notes(6, 5)[0].endswith("events get lost now")
+    assert notes(3, 5) == [
+        "the checkpoint is 3.0 days behind and the tenant keeps its log 5 days: events will be lost in 2.0 days"
+    ]
+    assert notes(6, 5)[0].endswith("events are being lost now")
 
 
 def test_an_age_is_in_seconds_and_0_where_the_date_is_unknown():

@@ -1,6 +1,6 @@
-"""How far a window's delivery is, in the task state store of its ``deliver`` task.
+"""Stores the progress of a window's delivery in the task state store of its ``deliver`` task.
 
-The live checkpoint stays out of it. Task state outlives a task's tries, and in Airflow 3.3 the clearing of a task, too.
+The live checkpoint is not involved. Task state survives a task's retries, and in Airflow 3.3 also the clearing of a task.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ class StateStore(Protocol):
 
 
 class WindowProgress:
-    """Keeps a window's place for the next try, and for a failed run that is cleared.
+    """Stores a window's position for the next try, and for a failed run that is cleared.
 
-    :param fingerprint: digest of the window and its selected events. Progress counts only for these: with others before
-        the place, as when a late event came in, it would hide what was never sent.
-    :param fetch: which run of ``fetch`` read them. Once all is delivered, a window that is fetched anew is delivered anew.
+    :param fingerprint: digest of the window and its selected events. Progress is valid only for these: if other events
+        precede the position, such as a late one, they would never be sent.
+    :param fetch: which run of ``fetch`` read them. Once a window is delivered, fetching it again delivers it again.
     """
 
-    on_hold = "clear this run after that time, and it sends what is left"
+    on_hold = "clear this run after that time to send the remaining events"
 
     def __init__(self, store: StateStore, *, fingerprint: str, fetch: str) -> None:
         self._store, self._fingerprint, self._fetch = store, fingerprint, fetch
         self._checkpoint: Checkpoint | None = None
 
     def load(self) -> Checkpoint | None:
-        """The place reached, or None to begin at the window's start.
+        """The position reached, or None to start at the beginning of the window.
 
         :raises AirflowUnavailableError: when it cannot be read.
         """
@@ -56,7 +56,7 @@ class WindowProgress:
         return self._checkpoint
 
     def save(self, checkpoint: Checkpoint, *, complete: bool = False) -> None:
-        """Store it. A hold is left out: it is the person's who clears the failed run.
+        """Store the progress. A hold is not stored: a person clears the failed run when it is over.
 
         :raises AirflowUnavailableError: when it cannot be stored.
         """
@@ -69,6 +69,6 @@ class WindowProgress:
         self._checkpoint = place
 
     def finish(self) -> None:
-        """Everything is delivered: what is fetched from now on is to be delivered anew."""
+        """Mark the window as delivered: if it is fetched again, it is delivered again."""
         if self._checkpoint:
             self.save(self._checkpoint, complete=True)

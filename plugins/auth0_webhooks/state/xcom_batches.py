@@ -1,4 +1,4 @@
-"""How a run's batches pass from task to task through XCom, and how they are removed when it ends."""
+"""Passes a run's batches from task to task through XCom, and removes them when the run ends."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 OPEN_BATCHES = "open_batches"
-"""XCom key of fetch that says, while it is there, that a run's batches have not been removed yet."""
+"""XCom key of fetch; while it exists, the run's batches have not been removed yet."""
 
 
 def batch_key(number: int) -> str:
@@ -27,13 +27,13 @@ def batch_key(number: int) -> str:
 
 
 class Batches:
-    """The batches of one task, each of the one try that its manifest names, without a hole from the first to the last.
+    """The batches of one task: all from the try that its manifest names, with no event missing between them.
 
-    Another try's batch can stand among them: a task may be cleared by itself, and a try that was taken for dead may come back
-    and push. What is checked are the labels, so nothing is decompressed for it.
+    XCom can also hold another try's batch: a task may be cleared alone, and a try that was believed dead may come back and
+    push. Only the labels are checked, so nothing is decompressed for the check.
 
     :param made_by: the id of the try.
-    :param fetched: what fetch returned; the filter keeps the number and the places of its batches.
+    :param fetched: what fetch returned; the filter keeps the number and the positions of its batches.
     """
 
     def __init__(self, context: Context, task_id: str, *, made_by: str, fetched: dict[str, Any]) -> None:
@@ -44,17 +44,17 @@ class Batches:
         self._first: Any = None
 
     def check(self) -> None:
-        """Make sure of all of them before the first is used.
+        """Check all batches before the first is used.
 
         :raises BatchMissingError: when one is no longer there.
-        :raises BatchesMixedError: when one is another try's, or events are missing between two.
+        :raises BatchesMixedError: when one belongs to another try, or events are missing between two.
         """
         for number, (packed, _) in enumerate(self._packed()):
             if number == 0:
-                self._first = packed  # most runs have one batch, which is then read once
+                self._first = packed  # most runs have one batch, which is then read only once
 
     def __iter__(self) -> Iterator[Batch]:
-        """One at a time, from the first on; checked again, since others may write at any time. Raises as :meth:`check`."""
+        """Each batch in order, checked again because others may write at any time. Raises the same as :meth:`check`."""
         from auth0_webhooks.model.batch import unpack
 
         for packed, name in self._packed():
@@ -85,7 +85,7 @@ def fetched_batches(context: Context) -> tuple[dict[str, Any], Batches]:
     """What fetch returned, and its batches.
 
     :raises BatchMissingError: when it returned nothing.
-    :raises BatchesMixedError: when it was an earlier version's.
+    :raises BatchesMixedError: when an earlier version made it.
     """
     fetched = _manifest(context, FETCH, "batches_end")
     return fetched, Batches(context, FETCH, made_by=fetched["fetch"], fetched=fetched)
@@ -95,33 +95,33 @@ def filtered_batches(context: Context) -> tuple[dict[str, Any], dict[str, Any], 
     """What fetch returned, what filter returned, and the batches of filter.
 
     :raises BatchMissingError: when one of them returned nothing.
-    :raises BatchesMixedError: when the filter worked on another fetch, or one of them was an earlier version's.
+    :raises BatchesMixedError: when the filter used another fetch, or an earlier version made one of them.
     """
     from auth0_webhooks.model.batch import WHAT_TO_DO
 
     fetched, filtered = _manifest(context, FETCH, "batches_end"), _manifest(context, FILTER, "fetch")
     if filtered["fetch"] != fetched["fetch"]:
-        raise BatchesMixedError(f"fetch ran again after filter, and filter is to be cleared, too: {WHAT_TO_DO}")
+        raise BatchesMixedError(f"fetch ran again after filter, so filter must be cleared, too: {WHAT_TO_DO}")
     return fetched, filtered, Batches(context, FILTER, made_by=filter_id(fetched, filtered["filter"]), fetched=fetched)
 
 
 def filter_id(fetched: dict[str, Any], filter_try: str) -> str:
-    """The id by which batches of a try of filter are known: fetch's own, and filter's."""
+    """The id of the batches of one try of filter: fetch's id and filter's own."""
     return f"{fetched['fetch']}.{filter_try}"
 
 
 def remove_batches(context: Context) -> None:
-    """Callback after the last word of a run's tasks: no batch, and so no user data, outlives its run.
+    """Callback when a run's last task has finished: no batch, and so no user data, outlives its run.
 
-    A task that was told to end does not have the last word: another try may be at work on the same batches. What it leaves
-    is removed when the run ends, or by the next run.
+    After a task that was asked to stop nothing is removed, because another try may be using the same batches. Its batches
+    are removed when the run ends, or by the next run.
     """
     if not isinstance(context.get("exception"), DeliveryStoppedError):
         _remove_batches_of(context, str(context["run_id"]), ended=context["ti"].task_id == FETCH)
 
 
 def remove_leftovers(context: Context) -> None:
-    """Remove the batches of an ended run whose callbacks never ran, as after a power cut."""
+    """Remove the batches of an ended run whose callbacks never ran, for example after a power cut."""
     ti = context["ti"]
     run_id = ti.xcom_pull(task_ids=FETCH, key=OPEN_BATCHES, include_prior_dates=True, map_indexes=-1)
     if not isinstance(run_id, str) or run_id == context["run_id"]:
@@ -132,16 +132,16 @@ def remove_leftovers(context: Context) -> None:
 
 
 def _remove_batches_of(context: Context, run_id: str, *, ended: bool) -> None:
-    """Remove them; where fetch may be running again, which ``ended`` excludes, its mark stays for the next run to look."""
+    """Remove a run's batches. Unless fetch has ended, its mark is kept, so that the next run checks again."""
     from airflow.sdk.execution_time.xcom import XCom
 
     ti = context["ti"]
     for task_id in (FETCH, FILTER):
-        told = ti.xcom_pull(task_ids=task_id, run_id=run_id)
-        ended = ended or (task_id == FETCH and isinstance(told, dict))
-        count = told.get("batches", 0) if isinstance(told, dict) else 0
+        result = ti.xcom_pull(task_ids=task_id, run_id=run_id)
+        ended = ended or (task_id == FETCH and isinstance(result, dict))
+        count = result.get("batches", 0) if isinstance(result, dict) else 0
         number = 0
-        # A task that ended early has told no count, and another try may have pushed more: what is found goes, too.
+        # A task that ended early has returned no count, and another try may have pushed more: remove every batch that exists.
         while number < count or ti.xcom_pull(task_ids=task_id, key=batch_key(number), run_id=run_id) is not None:
             XCom.delete(key=batch_key(number), task_id=task_id, dag_id=ti.dag_id, run_id=run_id)
             number += 1
@@ -150,7 +150,7 @@ def _remove_batches_of(context: Context, run_id: str, *, ended: bool) -> None:
 
 
 def _manifest(context: Context, task_id: str, key: str) -> dict[str, Any]:
-    """What a task of this run returned: the counts that go with its batches, and ``key``, which an earlier version left out."""
+    """The result of a task of this run: its batches' counts, and ``key``, which earlier versions did not write."""
     from auth0_webhooks.model.batch import WHAT_TO_DO
 
     result = context["ti"].xcom_pull(task_ids=task_id)

@@ -268,7 +268,7 @@ def test_fetch_run_again_alone_before_deliver_tries_again_loses_nothing_and_says
     do(walk, run, FETCH, DELIVER)
     assert (walk.backend.checkpoint(), len(walk.receiver.posts)) == before
     assert walk.backend.state(run, DELIVER) == "failed"
-    assert "fetch ran again after filter, and filter is to be cleared, too" in str(walk.raised)
+    assert "fetch ran again after filter, so filter must be cleared, too" in str(walk.raised)
     assert "clear fetch with its downstream tasks" in str(walk.raised)
     health_of_route = json.loads(walk.backend.variables.values["r_health"])
     assert health_of_route["problem"] == f"failed: {walk.raised}"
