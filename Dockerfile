@@ -1,19 +1,19 @@
-# The one image of the stack: Apache Airflow, what this project needs beyond it, and the project itself.
+# The stack's only image: Apache Airflow, this project's other requirements, and the project itself.
 FROM apache/airflow:3.3.2
 
 # More Python packages, such as "s3fs" for XCom in S3; see .env.example.
 ARG EXTRA_REQUIREMENTS=""
 
 COPY --chown=airflow:0 requirements.txt constraints.txt pyproject.toml README.md /opt/airflow/
-# What the image has stays as Airflow tested it, where it satisfies requirements.txt; what it lacks comes as constraints.txt pins it.
+# Packages that the image has stay as Airflow tested them, if they satisfy requirements.txt; constraints.txt pins the others.
 RUN pip list --format=freeze | sed 's/==.*//' | tr 'A-Z_.' 'a-z--' | sed 's/.*/^&==/' > /tmp/in-image.txt \
  && grep -v -f /tmp/in-image.txt constraints.txt > /tmp/lacking.txt \
  && pip install --no-cache-dir -r requirements.txt -c /tmp/lacking.txt ${EXTRA_REQUIREMENTS}
 
-# Made here so that the volumes mounted over them belong to Airflow's user.
+# Created here so that the volumes mounted over them belong to Airflow's user.
 RUN mkdir -p /opt/airflow/xcom /opt/airflow/auth0_webhook_dead_letters
 COPY --chown=airflow:0 plugins /opt/airflow/plugins
-# Makes the connection types known; the code that is used stays the one in plugins/.
+# Registers the connection types; Airflow still runs the code in plugins/.
 RUN pip install --no-cache-dir --no-deps --editable /opt/airflow
 COPY --chown=airflow:0 dags /opt/airflow/dags
 COPY --chown=airflow:0 simulation /opt/airflow/simulation

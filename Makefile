@@ -19,30 +19,30 @@ $(READY): requirements.txt requirements-dev.txt constraints.txt pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv -c constraints.txt
 	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet -r requirements.txt -r requirements-dev.txt -c constraints.txt
-	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --no-deps -e .  # the connection types of their own
+	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --no-deps -e .  # makes the connection types known
 	@touch $@
 	@echo "$(VENV) is ready."
 
 demo: $(READY)  ## Run the main job: real Airflow, simulated tenant (KEEP=1 leaves Airflow up)
 	@$(BIN)/python -m demo.demo $(if $(KEEP),--keep)
 
-airflow: $(READY)  ## Start Airflow for your own tenant and webhook (state in .airflow; Ctrl-C ends it)
+airflow: $(READY)  ## Start Airflow for your own tenant and webhook (state in .airflow; Ctrl-C stops it)
 	@$(BIN)/python -m simulation.local_airflow
 
-webhook: $(READY)  ## Start a webhook on port 8091 that prints what arrives (ANSWER=503 TIMES=3 to misbehave)
+webhook: $(READY)  ## Start a webhook on port 8091 that prints what arrives (ANSWER=503 TIMES=3 simulates a fault)
 	@$(BIN)/python -m simulation.receiver $(if $(ANSWER),--answer $(ANSWER)) $(if $(TIMES),--times $(TIMES))
 
-env:  ## Write .env for docker compose, with fresh keys (never over an existing one)
+env:  ## Write .env for docker compose, with fresh keys (never overwrites it)
 	@$(PYTHON) stack/write_env.py
 
 docs: $(READY)  ## Write docs/settings.md and docs/log-types.md from the code
 	@PYTHONPATH=plugins $(BIN)/python -m auth0_webhooks.filtering.log_types > docs/log-types.md
 	@PYTHONPATH=plugins $(BIN)/python -m tests.support.settings_page
 
-guarantees: $(READY)  ## Run the fault matrix and write docs/guarantees.md from what it finds
+guarantees: $(READY)  ## Run the fault matrix and write docs/guarantees.md from the results
 	@WRITE_DOCS=1 $(BIN)/python -m pytest -q tests/unit/delivery/test_guarantees.py
 
-bench: $(READY)  ## Measure, print each target met or missed, write docs/benchmarks.md (ONLY="delivery parsing" for some)
+bench: $(READY)  ## Measure, print each target met or missed, write docs/benchmarks.md (ONLY="delivery parsing" runs only these)
 	@PYTHONPATH=plugins $(BIN)/python -m bench $(ONLY)
 
 test: $(READY)  ## Run every test, on real HTTP, a real Airflow and a real database (SEED=7 for another order)
@@ -51,7 +51,7 @@ test: $(READY)  ## Run every test, on real HTTP, a real Airflow and a real datab
 test-fast: $(READY)  ## Run the tests that need no Airflow (a minute)
 	@$(BIN)/python -m tests fast $(SHUFFLED)
 
-compose-test: $(READY)  ## Try docker-compose.yaml: schema, and where an engine is present the stack with a killed worker (minutes)
+compose-test: $(READY)  ## Try docker-compose.yaml: schema, and with a container engine the stack with a killed worker (minutes)
 	@COMPOSE_TEST=1 $(BIN)/python -m pytest -v -rsfEP tests/unit/project/test_compose.py tests/unit/project/test_stack.py
 
 coverage: $(READY)  ## Measure which lines tests/unit and tests/runs reach; fails below the floor in pyproject.toml
@@ -65,7 +65,7 @@ check: $(READY)  ## Lint, check the types and the direction of imports
 	@$(BIN)/deno lint --quiet
 	@$(BIN)/lint-imports --no-cache --no-logo
 
-format: $(READY)  ## Format and fix what can be fixed
+format: $(READY)  ## Format, and fix what can be fixed
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/deno fmt --quiet

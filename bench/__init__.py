@@ -1,1 +1,1 @@
-"""What ``make bench`` measures: each figure against something in the same run, with median and spread."""
+"""The benchmarks of ``make bench``: each compares figures from the same run, with median and spread."""

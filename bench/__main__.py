@@ -1,4 +1,4 @@
-"""``make bench``: measure, print each target with its figure, write docs/benchmarks.md; not 0 when a target is missed."""
+"""``make bench``: measure, print each target with its figure, write docs/benchmarks.md; exits with 1 if a target is missed."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ PARTS = ("delivery", "parsing", "pipeline", "redaction")
 
 
 def main() -> int:
-    """Run the parts that are asked for; docs/benchmarks.md is written when all of them ran."""
+    """Run the requested parts; write docs/benchmarks.md if all parts ran."""
     parser = argparse.ArgumentParser(description="Benchmarks, side by side.")
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help=f"some of: {', '.join(PARTS)}; all of them without")
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help=f"some of: {', '.join(PARTS)}; all by default")
     asked = parser.parse_args().parts or list(PARTS)
     began = time.monotonic()
 

@@ -1,4 +1,4 @@
-"""How fast ``deliver`` sends, beside a bare load generator and the loop that people write."""
+"""How fast ``deliver`` sends, compared with a bare load generator and the usual hand-written loop."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from simulation.tenant import make_event
 
 CALLS = (1, 5, 20, 50)
 SLOW = 0.05
-"""Seconds that the slow receiver takes to answer."""
+"""Seconds that the slow receiver waits before it answers."""
 ROUNDS = 3
 START = Position(None, "1970-01-01T00:00:00.000Z")
 SINGLE, ARRAYS = Payload(), Payload("array", max_events=100)
@@ -39,11 +39,11 @@ class Memory:
     on_hold = ""
 
     def load(self) -> Checkpoint | None:
-        """There is none."""
+        """Return None: no checkpoint is stored."""
         return None
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """Take the time that it takes."""
+        """Wait as long as a real save takes."""
         del checkpoint
         time.sleep(0.0085)
 
@@ -59,7 +59,7 @@ def make_log(count: int) -> list[LogEvent]:
 
 
 def ours(url: str, log: list[LogEvent], calls: int, payload: Payload = SINGLE) -> float:
-    """Seconds that the project's own delivery takes for a log, checkpoint and all."""
+    """Seconds that this project's delivery takes for a log, including the checkpoint."""
     endpoint = Endpoint(url=url, name=url, headers={"Content-Type": "application/json"})
     end = log[-1].position
     delivery = Delivery(endpoint, Memory(), start=START, end=end, first=True, concurrent_calls=calls, payload=payload)
@@ -72,7 +72,7 @@ def ours(url: str, log: list[LogEvent], calls: int, payload: Payload = SINGLE) -
 
 
 def requests_loop(url: str, log: list[LogEvent]) -> float:
-    """Seconds for the loop that people write, its connection kept alive."""
+    """Seconds for the usual hand-written loop, with a kept-alive connection."""
 
     def loop() -> None:
         with requests.Session() as session:
@@ -95,7 +95,7 @@ def plain_requests(url: str, log: list[LogEvent]) -> float:
 
 
 def bare(url: str, log: list[LogEvent], calls: int) -> float:
-    """Seconds for aiohttp with nothing around it: what a client in Python can do."""
+    """Seconds for bare aiohttp: the best that a Python client can do."""
 
     async def send() -> None:
         left = iter(log)
@@ -113,7 +113,7 @@ def bare(url: str, log: list[LogEvent], calls: int) -> float:
 
 
 def wrk(url: str, body: str, calls: int, seconds: int = 1) -> float:
-    """POSTs a second of a load generator written in C, which reads no answers and keeps no books."""
+    """POSTs a second of a load generator written in C, which reads no answers and keeps no records."""
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "post.lua"
         script.write_text(f"wrk.method = 'POST'\nwrk.body = [[{body}]]\nwrk.headers['Content-Type'] = 'application/json'\n")
@@ -123,12 +123,12 @@ def wrk(url: str, body: str, calls: int, seconds: int = 1) -> float:
 
 
 def run(say: Callable[[str], None]) -> list[Part]:
-    """Measure; a figure is of ``ROUNDS`` rounds, in each of which everything is measured once."""
+    """Measure everything once in each of ``ROUNDS`` rounds."""
     ceiling_name = "wrk" if shutil.which("wrk") else "bare aiohttp"
     part = Part(
         "Delivery",
-        "Events per second of the deliver step alone (1.2 kB each, the checkpoint saved as often as always, for as long as "
-        f"Airflow takes to store it), in the same run as a bare load generator ({ceiling_name}) and `requests` in a "
+        "Events per second of the deliver step alone (1.2 kB each, the checkpoint saved as often as in production, and as "
+        f"slowly as Airflow stores it), in the same run as a bare load generator ({ceiling_name}) and `requests` in a "
         f"loop. Median of {ROUNDS} rounds, spread behind it.",
         ("receiver", "calls", "deliver, events/s", f"{ceiling_name}, POSTs/s", "deliver / that", "bare aiohttp, POSTs/s"),
     )
@@ -161,7 +161,7 @@ def run(say: Callable[[str], None]) -> list[Part]:
             )
             part.targets.append(at_least(times, 10))
         if name == "50 ms" and calls == 5:
-            # What 5 calls of 50 ms allow is what the load generator makes of them: a timer is never exact.
+            # The load generator shows what 5 calls of 50 ms really allow: a timer is never exact.
             part.targets.append(at_least(Figure(f"{ratio.name}, answers after 50 ms", ratio.values), 0.95))
     lines = {
         f"{who}, {name}": [(calls, Figure("", tuple(one[which] for one in speeds[name, calls])).median) for calls in CALLS]
@@ -175,7 +175,7 @@ def run(say: Callable[[str], None]) -> list[Part]:
 
 
 def _side_by_side(where: Sink, log: list[LogEvent], calls: int, say: Callable[[str], None]) -> list[tuple[float, float, float]]:
-    """Events a second of deliver, the ceiling, and bare aiohttp, a round a row."""
+    """Events per second of deliver, the ceiling, and bare aiohttp; one row per round."""
     rows = []
     probe = log if not where.delay else log[: int(calls / SLOW) * 2]
     for _ in range(ROUNDS):

@@ -1,4 +1,4 @@
-"""Whole runs on a live Airflow: a backlog end to end, an idle run beside three empty tasks, event to webhook."""
+"""Whole runs on a live Airflow: a backlog end to end, an idle run compared with three empty tasks, event to webhook."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from bench.results import Figure, Part, Target, at_least, at_most, draw
 from bench.stack import NEVER, Stack, Watcher, stack
 
 BACKLOGS = {1_000: 3, 10_000: 3, 20_000: 3, 100_000: 1}
-"""Events waiting, and in how many rounds."""
+"""The number of waiting events, and of rounds for each."""
 ARRAYS = 20_000
-"""Events waiting for the routes that send arrays of 100."""
+"""The number of events waiting for the route that sends arrays of 100."""
 IN_ARRAYS = f"{ARRAYS:,}, in arrays of 100"
 TASKS = ("fetch", "filter", "deliver")
 MAPPED = 30
@@ -62,9 +62,9 @@ def run(say: Callable[[str], None]) -> list[Part]:
 
 
 def _backlog(up: Stack, name: str, size: int, say: Callable[[str], None], *, each: int = 1) -> dict[str, float]:
-    """One backlog, read by real scheduled runs from switching the DAG on; seconds run from the first run's creation.
+    """One backlog, read by real scheduled runs once the DAG is enabled; the seconds count from the first run's creation.
 
-    :param each: events in a POST.
+    :param each: events per POST.
     """
     up.tenant("expire", 10**9)
     up.tenant("add_many", size)
@@ -156,7 +156,7 @@ def _end_to_end(measured: dict[str, list[dict[str, float]]], mapped: tuple[float
 
 
 def _mapped(up: Stack, say: Callable[[str], None]) -> tuple[float, float]:
-    """Events a second of a route, and of Airflow's own HttpOperator mapped over as many events."""
+    """Events per second of a route, and of Airflow's own HttpOperator mapped over as many events."""
     rates = []
     for dag_id in ("beside_mapped", "mapped"):
         up.tenant("expire", 10**9)
@@ -177,11 +177,11 @@ def _mapped(up: Stack, say: Callable[[str], None]) -> tuple[float, float]:
 
 
 def _idle(up: Stack, say: Callable[[str], None]) -> Part:
-    """Runs with nothing new and runs of three empty tasks, in turn."""
+    """Alternate runs that find nothing new with runs of three empty tasks."""
     up.tenant("add_many", 1)
     for dag_id in ("idle", "empty"):
         up.switch(dag_id, on=True)
-    up.airflow.wait_until(lambda: up.airflow.runs("idle") and _ended(up, "idle"), "the clock's run ends", 120)
+    up.airflow.wait_until(lambda: up.airflow.runs("idle") and _ended(up, "idle"), "the scheduled run ends", 120)
     measured: dict[str, list[dict[str, float]]] = {"idle": [], "empty": []}
     for number in range(IDLE_ROUNDS + 1):
         for dag_id, rounds in measured.items():
@@ -189,7 +189,7 @@ def _idle(up: Stack, say: Callable[[str], None]) -> Part:
             for repetition in range(IDLE_RUNS):
                 up.trigger(dag_id, f"bench_{number}_{repetition}")
             took = time.monotonic() - before[3]
-            # A worker counts its task only when it has seen it end.
+            # A worker counts its task only after it has seen it end.
             time.sleep(2)
             after = up.cpu_of_tasks(), up.tenant("requests"), up.rows(), before[3] + took
             names = ("cpu", "requests", "rows", "seconds")
@@ -220,13 +220,13 @@ def _idle(up: Stack, say: Callable[[str], None]) -> Part:
 
 
 def _latency(up: Stack, say: Callable[[str], None]) -> Part:
-    """Single events at random times, by the watch."""
+    """Deliver single events at random times, through the watch."""
     chance = random.Random(7)
     up.switch("latency", on=True)
-    up.airflow.wait_until(lambda: up.airflow.runs("latency") and _ended(up, "latency"), "the clock's run ends", 120)
+    up.airflow.wait_until(lambda: up.airflow.runs("latency") and _ended(up, "latency"), "the scheduled run ends", 120)
     up.webhook.forget()
     took = []
-    # The first one also waits for the triggerer to take up the watch.
+    # The first one also waits until the triggerer starts the watch.
     for number in range(LATENCIES + 1):
         time.sleep(chance.uniform(0.5, 6))
         added = time.time()

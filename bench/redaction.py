@@ -1,4 +1,4 @@
-"""What redaction costs: plain events, events as Auth0 makes them, and texts that are made to be slow."""
+"""The cost of redaction: plain events, realistic Auth0 events, and texts designed to be slow."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from simulation.tenant import USUAL_TYPES, make_event
 ROUNDS = 3
 SIZE = 1_000_000
 LONGEST = 2.0
-"""Seconds that an event of 1 MB may take, whatever is in it."""
+"""Seconds that an event of 1 MB may take, whatever it contains."""
 RULES: dict[str, Any] = {"user_data": "pseudonym"}
 USER = {
     "user_name": "ada@example.com",
@@ -34,7 +34,7 @@ def _numbered(piece: str) -> Callable[[int], str]:
 
 
 def _json_in_texts(size: int) -> str:
-    """JSON in a text in JSON, as deep as its quotes leave room for."""
+    """JSON in a text in JSON, nested as deeply as the escaped quotes allow."""
     text = json.dumps(USER)
     while len(text) < min(size, 40_000) / 3:
         text = json.dumps({"inside": text})
@@ -78,23 +78,23 @@ HOSTILE: dict[str, Callable[[int], str]] = {
 
 
 def _around(text: Callable[[int], str]) -> Callable[[int], dict[str, Any]]:
-    """A failed login that has such a text in it."""
+    """A failed login that contains such a text."""
     return lambda size: {"type": "fp", "log_id": "1", **USER, "details": {"qs": {"redirect_uri": text(size)}}}
 
 
 def many_values(size: int) -> dict[str, Any]:
-    """As many names as still are searched for, which begin alike, and a text in which all of them could begin."""
+    """As many names as redaction searches for, all with the same start, and a text in which each could begin anywhere."""
     users = [{"user_name": f"{'a' * 16}{number}"} for number in range(min(size // 100, 1_900))]
     return {"type": "sapi", "details": {"users": users, "text": _again("a")(size // 2)}}
 
 
 def many_keys(size: int) -> dict[str, Any]:
-    """A user's data in keys."""
+    """User data in keys."""
     return {"type": "sapi", "details": {f"user{number}@example.com": number for number in range(size // 30)}}
 
 
 def schema_shaped(size: int) -> dict[str, Any]:
-    """As many events as a tenant's usual ones, in one."""
+    """Many typical events combined into one."""
     kinds, left = list(USUAL_TYPES), size
     events: list[dict[str, Any]] = []
     while left > 0:
@@ -113,12 +113,12 @@ EVENTS: dict[str, Callable[[int], dict[str, Any]]] = {
 
 
 def event_of(made: dict[str, Any]) -> LogEvent:
-    """It as it would be read."""
+    """The event as a run would read it."""
     return LogEvent("1", "", str(made["type"]), json.dumps(made), Position(None, None))
 
 
 def run(say: Callable[[str], None]) -> list[Part]:
-    """Redact one event of 1 MB after the other, and 2,000 of usual size."""
+    """Redact each kind of 1 MB event, and 2,000 events of usual size."""
     part = Part(
         "Redaction",
         f"One event of 1 MB with the preset `user_data: pseudonym`, and events of 1 kB of the types of a usual day. "

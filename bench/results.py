@@ -1,4 +1,4 @@
-"""Figures, targets, and the table and plots that come of them."""
+"""Figures, targets, and the tables and plots made from them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 
 @dataclass(frozen=True)
 class Figure:
-    """What one thing came to in some runs; ``unit`` is written behind the numbers."""
+    """One figure as measured in several runs; ``unit`` is written after the numbers."""
 
     name: str
     values: tuple[float, ...]
@@ -23,7 +23,7 @@ class Figure:
 
     @property
     def median(self) -> float:
-        """The one to quote."""
+        """The value to quote."""
         return statistics.median(self.values)
 
     def __str__(self) -> str:
@@ -33,7 +33,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Target:
-    """What a figure was to be: ``holds`` judges the median."""
+    """The target of a figure: ``holds`` judges the median."""
 
     figure: Figure
     wanted: str
@@ -41,23 +41,23 @@ class Target:
 
     @property
     def met(self) -> bool:
-        """Whether it is."""
+        """Whether the target is met."""
         return self.holds(self.figure.median)
 
 
 def at_least(figure: Figure, value: float) -> Target:
-    """A target from below."""
+    """A target with a lower limit."""
     return Target(figure, f"at least {_number(value)}", lambda median: median >= value)
 
 
 def at_most(figure: Figure, value: float) -> Target:
-    """A target from above."""
+    """A target with an upper limit."""
     return Target(figure, f"at most {_number(value)}", lambda median: median <= value)
 
 
 @dataclass
 class Part:
-    """One benchmark's outcome: rows for people, and what was asked of it."""
+    """One benchmark's result: rows for people, and its targets."""
 
     title: str
     how: str
@@ -88,7 +88,7 @@ def table_of_targets(parts: Sequence[Part]) -> str:
 
 
 def machine() -> str:
-    """What was measured on, in a few words."""
+    """The machine of the measurement, in a few words."""
     memory = psutil.virtual_memory().total / 2**30
     return (
         f"{psutil.cpu_count()} cores, {memory:.0f} GB of memory, {platform.system()}, Python {platform.python_version()}; "
@@ -99,12 +99,12 @@ def machine() -> str:
 def draw(name: str, title: str, x: str, y: str, lines: Mapping[str, Sequence[tuple[float, float]]], *, log: bool = False) -> str:
     """Draw one plot into docs/images; returns the file's name.
 
-    :param lines: points by the line's label.
+    :param lines: the points of each line, by its label.
     """
     import matplotlib as mpl
 
     mpl.use("svg")
-    # The same figures give the same file.
+    # The same figures must give the same file.
     mpl.rcParams["svg.hashsalt"] = name
     from matplotlib import pyplot as plt
 

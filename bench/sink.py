@@ -1,6 +1,6 @@
-"""The receiver of the benchmarks: as cheap as Python allows, so that it is the senders that are measured.
+"""The receiver of the benchmarks: as cheap as Python allows, so that the benchmarks measure the senders.
 
-In a process of its own it answers each POST with 200, at once or after a pause, and only counts.
+It runs in a separate process, answers each POST with 200, at once or after a pause, and only counts.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
 @dataclass
 class Counted:
-    """What arrived: POSTs, those whose ``webhook-id`` had come before, and when the first and the last came (Unix time)."""
+    """What arrived: POSTs, repeats of a ``webhook-id``, and when the first and the last arrived (Unix time)."""
 
     posts: int = 0
     repeats: int = 0
@@ -38,7 +38,7 @@ class _Sink(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        """Cut requests by their Content-Length; nothing is looked at but that and the id."""
+        """Split requests by their Content-Length; parse only that and the id."""
         waiting = self._waiting + data if self._waiting else data
         while (head := waiting.find(b"\r\n\r\n")) >= 0:
             lower = waiting[:head].lower()
@@ -86,7 +86,7 @@ def _serve(pipe: Connection, delay: float) -> None:
 
 
 class Sink:
-    """The receiver, as seen from the process that measures."""
+    """The receiver, as seen from the measuring process."""
 
     def __init__(self, pipe: Connection, port: int, delay: float) -> None:
         self._pipe, self.delay = pipe, delay
@@ -97,7 +97,7 @@ class Sink:
         return self._ask("counted")
 
     def forget(self) -> Counted:
-        """The same, and count anew."""
+        """The same, and reset the counts."""
         return self._ask("forget")
 
     def _ask(self, what: str) -> Counted:
@@ -108,7 +108,7 @@ class Sink:
 
 @contextlib.contextmanager
 def sink(delay: float = 0.0) -> Iterator[Sink]:
-    """A receiver in a process of its own that answers after ``delay`` seconds."""
+    """A receiver in a separate process that answers after ``delay`` seconds."""
     ours, theirs = multiprocessing.get_context("spawn").Pipe()
     process = multiprocessing.get_context("spawn").Process(target=_serve, args=(theirs, delay), daemon=True)
     process.start()

@@ -1,4 +1,4 @@
-"""A live Airflow to measure, with the tenant in a process of its own, and what is looked at while it runs."""
+"""A live Airflow to measure, with the tenant in a separate process, and the probes that watch it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 NEVER = "0 0 1 1 *"
-"""A schedule of which the clock makes its first run and then stays out of the way."""
+"""A schedule that creates one run at the start and then none during the measurement."""
 BESIDE = """\
 from airflow.providers.http.operators.http import HttpOperator
 from airflow.sdk import DAG, task
@@ -65,7 +65,7 @@ def _serve(pipe: Connection) -> None:
 
 @dataclass
 class Stack:
-    """What a measurement talks to."""
+    """The systems that a measurement uses."""
 
     airflow: LocalAirflow
     webhook: Sink
@@ -77,7 +77,7 @@ class Stack:
         return self._tenant.recv()
 
     def switch(self, dag_id: str, *, on: bool) -> None:
-        """Switch a DAG on or off."""
+        """Enable or pause a DAG."""
         self._rest("PATCH", f"/dags/{dag_id}", is_paused=not on)
 
     def trigger(self, dag_id: str, run_id: str) -> None:
@@ -87,7 +87,7 @@ class Stack:
             raise RuntimeError(f"{dag_id} {run_id} failed")
 
     def _rest(self, method: str, path: str, **body: Any) -> None:
-        """Call Airflow's API; once in a while SQLite is locked, and the answer is 500."""
+        """Call Airflow's API; retry, because it answers 500 while SQLite is locked."""
 
         def answered() -> bool:
             try:
@@ -117,7 +117,7 @@ class Stack:
         return sum(map(_cpu, self.workers()))
 
     def rows(self) -> int:
-        """Rows in all tables of Airflow's database but its own log of jobs and parses."""
+        """Rows in all tables of Airflow's database except its own logs of jobs and parses."""
         tables = [name for (name,) in self.airflow.rows("select name from sqlite_master where type = 'table'")]
         return sum(
             self.airflow.rows(f'select count(*) from "{name}"')[0][0]
@@ -128,7 +128,7 @@ class Stack:
 
 @contextlib.contextmanager
 def stack(home: Path, routes: dict[str, dict[str, Any]], mapped: int) -> Iterator[Stack]:
-    """A live Airflow with these routes, the DAG ``empty`` of three tasks, and ``mapped`` with so many mapped HttpOperators."""
+    """A live Airflow with these routes, the DAG ``empty`` of three tasks, and ``mapped`` with ``mapped`` HttpOperators."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs,), daemon=True)
@@ -146,7 +146,7 @@ def stack(home: Path, routes: dict[str, dict[str, Any]], mapped: int) -> Iterato
                 "AIRFLOW_CONN_WEBHOOK_BENCH": json.dumps({"conn_type": "http", "host": webhook.url}),
             }
             with LocalAirflow(home / "airflow", dags=dags, environment=environment) as airflow:
-                airflow.wait_until(lambda: len(airflow.rows("select 1 from dag")) >= len(routes) + 3, "the DAGs are there", 120)
+                airflow.wait_until(lambda: len(airflow.rows("select 1 from dag")) >= len(routes) + 3, "the DAGs exist", 120)
                 yield Stack(airflow, webhook, ours)
         finally:
             ours.send("end")
@@ -156,12 +156,12 @@ def stack(home: Path, routes: dict[str, dict[str, Any]], mapped: int) -> Iterato
 
 @dataclass
 class Watcher:
-    """Looks five times a second at what tasks hold in memory and what has gone through XCom."""
+    """Samples the tasks' memory and XCom five times a second."""
 
     airflow: LocalAirflow
     dag_id: str
     memory: dict[str, float] = field(default_factory=dict)
-    """Most bytes of resident memory by task id."""
+    """The peak resident memory in bytes, by task id."""
     xcom: dict[tuple[str, ...], int] = field(default_factory=dict)
 
     def __enter__(self) -> Self:

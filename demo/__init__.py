@@ -1,1 +1,1 @@
-"""Shows the main job: by ``make demo``, and in the demo profile of docker-compose.yaml."""
+"""Demonstrates the main job: with ``make demo``, and in the demo profile of docker-compose.yaml."""

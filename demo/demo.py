@@ -1,4 +1,4 @@
-"""The main job, shown: a real Airflow reads a simulated tenant's log and delivers it to a webhook (``make demo``)."""
+"""Demonstrates the main job: a real Airflow delivers a simulated tenant's log to a webhook (``make demo``)."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ EXCLUDED = {"sapi", "fapi"}
 
 
 def main() -> int:
-    """Run the demo; 0 only if exactly the right events arrived, each once."""
+    """Run the demo; returns 0 only if exactly the right events arrived, each once."""
     parser = argparse.ArgumentParser(description="Real Airflow, simulated tenant, one webhook.")
-    parser.add_argument("--keep", action="store_true", help="leave Airflow, tenant and receiver up until Ctrl-C")
+    parser.add_argument("--keep", action="store_true", help="keep Airflow, tenant and receiver running until Ctrl-C")
     keep = parser.parse_args().keep
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job has it ignored
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
     began = time.monotonic()
 
     def say(text: str) -> None:
@@ -37,20 +37,20 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="auth0-webhooks-demo-", ignore_cleanup_errors=True) as home:
         tenant, receiver = Tenant(), Receiver()
         with tenant.running(), receiver.running():
-            say(f"a simulated Auth0 tenant is at {tenant.url}, a webhook at {receiver.url}")
-            say("starting a real Airflow in a throw-away home: database, API server, scheduler, DAG processor, triggerer ...")
+            say(f"a simulated Auth0 tenant is running at {tenant.url}, a webhook at {receiver.url}")
+            say("starting a real Airflow in a temporary home: database, API server, scheduler, DAG processor, triggerer ...")
             with LocalAirflow(Path(home), dags=_dags(Path(home)), environment=_connections(tenant, receiver)) as airflow:
                 say(f"Airflow is up at {airflow.url}")
                 good = _show(airflow, tenant, receiver, say)
                 if keep:
-                    print(f"\nAirflow stays up at {airflow.url} ({login(airflow)}); Ctrl-C ends it.", flush=True)
+                    print(f"\nAirflow stays up at {airflow.url} ({login(airflow)}); Ctrl-C stops it.", flush=True)
                     _until_interrupted()
-            say("Airflow has ended; nothing is left behind")
+            say("Airflow has stopped; its temporary files are removed")
     return 0 if good else 1
 
 
 def _dags(home: Path) -> Path:
-    """The project's DAGs, their watch off: it would have delivered before the command that is shown here is entered."""
+    """The project's DAGs, without their watch: it would deliver before the command that the demo shows is entered."""
     dags = Path(shutil.copytree(PROJECT / "dags", home / "dags", ignore=shutil.ignore_patterns("__pycache__")))
     routes = dags / "webhook_routes.yaml"
     routes.write_text(f"{routes.read_text(encoding='utf-8').rstrip()}\n    watch: off\n", encoding="utf-8")
@@ -58,10 +58,10 @@ def _dags(home: Path) -> Path:
 
 
 def _show(airflow: LocalAirflow, tenant: Tenant, receiver: Receiver, say: Any) -> bool:
-    airflow.wait_until(lambda: airflow.rows("select 1 from dag where dag_id = ?", DAG_ID), "the DAG is there", 60)
+    airflow.wait_until(lambda: airflow.rows("select 1 from dag where dag_id = ?", DAG_ID), "the DAG exists", 60)
     airflow.cli("dags", "unpause", DAG_ID)
-    say(f"DAG {DAG_ID} is switched on; its clock starts a first run on the tenant's empty log ...")
-    airflow.wait_until(lambda: [s for _, s in airflow.runs(DAG_ID) if s in {"success", "failed"}], "the clock's run ends", 120)
+    say(f"DAG {DAG_ID} is enabled; its schedule starts a first run on the tenant's empty log ...")
+    airflow.wait_until(lambda: [s for _, s in airflow.runs(DAG_ID) if s in {"success", "failed"}], "the scheduled run ends", 120)
 
     tenant.add_many(EVENTS)
     say(f"the tenant now logs {EVENTS:,} events")
@@ -83,7 +83,7 @@ def _show(airflow: LocalAirflow, tenant: Tenant, receiver: Receiver, say: Any) -
             print(f"  {name}: {value}")
         print("\n" + "\n".join("  " + line for line in json.dumps(post.event, indent=2, ensure_ascii=False).splitlines()))
     airflow.wait_until(
-        lambda: all(state in {"success", "failed"} for _, state in airflow.runs(DAG_ID)), "the clock's runs end", 120
+        lambda: all(state in {"success", "failed"} for _, state in airflow.runs(DAG_ID)), "the scheduled runs end", 120
     )
     return _judge(tenant, receiver, airflow)
 
@@ -105,7 +105,7 @@ def _report_text(airflow: LocalAirflow, run_id: str) -> str:
     from auth0_webhooks.ledger import Report
 
     stored = airflow.xcom(DAG_ID, run_id, "report")
-    return "\n".join(f"  {line}" for line in Report(**stored).text().splitlines()) if stored else "  none was written"
+    return "\n".join(f"  {line}" for line in Report(**stored).text().splitlines()) if stored else "  the run wrote no report"
 
 
 def _judge(tenant: Tenant, receiver: Receiver, airflow: LocalAirflow) -> bool:
@@ -118,7 +118,7 @@ def _judge(tenant: Tenant, receiver: Receiver, airflow: LocalAirflow) -> bool:
     print("\nBy log type              in the log   at the webhook")
     in_log, at_webhook = Counter(kind for _, kind, _ in tenant.log()), receiver.by_type()
     for kind, count in in_log.most_common():
-        print(f"  {kind:<20} {count:>12,} {at_webhook[kind]:>16,}{'   left out by exclude_types' if kind in EXCLUDED else ''}")
+        print(f"  {kind:<20} {count:>12,} {at_webhook[kind]:>16,}{'   excluded by exclude_types' if kind in EXCLUDED else ''}")
     runs = [state for _, state in airflow.runs(DAG_ID)]
     second = airflow.xcom(DAG_ID, "demo-again", "report") or {}
     checks = {

@@ -24,12 +24,12 @@ CONNECTIONS: dict[str, dict[str, str]] = {
 
 
 def main() -> int:
-    """Set the connections, switch the route on, log events, wait until they arrived; 0 if each did exactly once."""
+    """Set the connections, enable the route, log events, wait until they arrive; returns 0 if each arrived exactly once."""
     for conn_id, fields in CONNECTIONS.items():
         _connect(conn_id, fields)
-    _wait(lambda: _airflow("dags", "details", DAG_ID).returncode == 0, "the DAG is there", 120)
+    _wait(lambda: _airflow("dags", "details", DAG_ID).returncode == 0, "the DAG exists", 120)
     _airflow("dags", "unpause", DAG_ID, check=True)
-    print(f"DAG {DAG_ID} is switched on; the tenant logs {EVENTS:,} events", flush=True)
+    print(f"DAG {DAG_ID} is enabled; the tenant logs {EVENTS:,} events", flush=True)
     ask(f"{TENANT}/demo?add={EVENTS}", post=True)
     began = time.monotonic()
     try:
@@ -51,19 +51,19 @@ def missing() -> set[str]:
 
 
 def ask(url: str, *, post: bool = False) -> Any:
-    """What a demo service tells under an address."""
+    """The answer of a demo service at an address."""
     with urllib.request.urlopen(urllib.request.Request(url, method="POST" if post else "GET"), timeout=30) as answer:
         return json.load(answer)
 
 
 def _connect(conn_id: str, fields: dict[str, str]) -> None:
-    """Set a connection to the demo's services; one that leads elsewhere is somebody's own, and ends the demo."""
+    """Point a connection at the demo's services; if it already points elsewhere, it is in real use, and the demo ends."""
     found = _airflow("connections", "get", conn_id, "--output", "json")
     if found.returncode == 0:
         if fields["host"] not in found.stdout:
             sys.exit(
-                f"This stack has a connection {conn_id} of its own, so the demo does not touch it. Run the demo in a stack "
-                "beside it: AIRFLOW_PORT=8081 docker compose --project-name auth0-demo --profile demo up"
+                f"This stack has a connection {conn_id} of its own, so the demo does not change it. Run the demo in a "
+                "separate stack: AIRFLOW_PORT=8081 docker compose --project-name auth0-demo --profile demo up"
             )
         return
     _airflow("connections", "add", conn_id, "--conn-json", json.dumps(fields), check=True)

@@ -1,6 +1,6 @@
-"""A real Airflow of this project's own: SQLite, LocalExecutor, free ports, its own home.
+"""Runs a separate real Airflow for this project: SQLite, LocalExecutor, free ports, its own home.
 
-Run by itself (``make airflow``) it keeps its state in .airflow and serves until Ctrl-C.
+Run as a program (``make airflow``) it keeps its state in .airflow and serves until Ctrl-C.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ PROJECT = Path(__file__).resolve().parent.parent
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 START_SECONDS = 120.0
 PATIENCE = 5.0
-"""How many times longer than a free machine a busy one may take for anything."""
+"""How many times longer a busy machine may take than an idle one."""
 LOCKED_SECONDS = 120.0
-"""How long to try again what SQLite answers with "database is locked"."""
+"""How long to retry after SQLite's error "database is locked"."""
 
 
 class LocalAirflow:
     """Four Airflow processes on one SQLite database below ``home``. Use it in a with block, or ``start`` and ``stop``.
 
-    What runs is written down in ``home/running.json``, so that other processes can work with it: :meth:`attach`.
+    The running components are recorded in ``home/running.json``, so that other processes can use them: :meth:`attach`.
 
     :param dags: the DAG folder; the project's by default.
     :param environment: more environment variables, such as ``AIRFLOW_CONN_*``.
@@ -48,7 +48,7 @@ class LocalAirflow:
         self.home, self.dags = home, dags
         self.port = _free_port()
         self._token = ""
-        # A user's own Airflow settings, and its home, stay out of this one.
+        # The user's own Airflow settings and home must not affect this Airflow.
         clean = {key: value for key, value in os.environ.items() if not key.startswith("AIRFLOW")}
         database = home / "airflow.db"
         self.environment = {
@@ -78,7 +78,7 @@ class LocalAirflow:
 
     @classmethod
     def attach(cls, home: Path) -> Self:
-        """The Airflow that another process has started in ``home``, and will stop."""
+        """The Airflow that another process started in ``home`` and will stop."""
         known = json.loads((home / "running.json").read_text(encoding="utf-8"))
         airflow = cls(home, dags=Path(known["dags"]))
         airflow.port, airflow.environment = known["port"], known["environment"]
@@ -101,7 +101,7 @@ class LocalAirflow:
         self.stop()
 
     def start(self) -> None:
-        """Create or migrate the database, start every component, wait until each says that it is well."""
+        """Create or migrate the database, start every component, wait until each reports that it is healthy."""
         self.home.mkdir(parents=True, exist_ok=True)
         (self.home / "running.json").unlink(missing_ok=True)
         self.cli("db", "migrate")
@@ -125,16 +125,16 @@ class LocalAirflow:
         self._note({**self.pids(), name: process.pid})
 
     def _database_of(self, name: str) -> dict[str, str]:
-        """How long a component waits for SQLite: long, since a scheduler that finds it locked ends itself.
+        """How long a component waits for SQLite: long, because a scheduler that finds it locked exits.
 
-        But the API server waits for itself: its event loop may wait for the lock of a request that needs the event loop to
-        end. A short wait ends that, as an error 500 after which its clients try again.
+        The API server can deadlock: its event loop may wait for the lock of a request that itself needs the event loop. A
+        short wait ends that with an error 500, after which its clients retry.
         """
         key = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
         return {key: f"{self.environment[key].partition('?')[0]}?timeout=5"} if name == "api-server" else {}
 
     def stop(self) -> None:
-        """End every process group that was started, gently and then for good."""
+        """Stop every process group that was started: first with SIGTERM, then with SIGKILL."""
         for how in (signal.SIGTERM, signal.SIGKILL):
             for pid in self.pids().values():
                 _signal_group(pid, how)
@@ -144,7 +144,7 @@ class LocalAirflow:
         self._note({})
 
     def pids(self) -> dict[str, int]:
-        """The process id of each component, which is that of its process group, too."""
+        """The process id of each component, which is also its process group id."""
         try:
             known: dict[str, int] = json.loads((self.home / "running.json").read_text(encoding="utf-8"))["pids"]
         except FileNotFoundError:
@@ -159,7 +159,7 @@ class LocalAirflow:
         temporary.replace(self.home / "running.json")
 
     def kill_component(self, name: str) -> None:
-        """End one component for good, with everything it has started."""
+        """Kill one component and all its descendants."""
         pids = self.pids()
         pid = pids.pop(name)
         self._note(pids)
@@ -172,7 +172,7 @@ class LocalAirflow:
             time.sleep(0.05)
 
     def rest(self, method: str, path: str, **body: Any) -> Any:
-        """Call Airflow's public API as the UI does, as its admin; None where it answers nothing."""
+        """Call Airflow's public API as admin, like the UI does; None if the answer is empty."""
         if not self._token:
             admin = json.dumps({"username": "admin", "password": self.passwords["admin"]}).encode()
             asked = urllib.request.Request(f"{self.url}/auth/token", admin, {"Content-Type": "application/json"})
@@ -187,7 +187,7 @@ class LocalAirflow:
 
     @property
     def passwords(self) -> dict[str, str]:
-        """The password of each user, as Airflow's simple auth manager has written them down."""
+        """The password of each user, as Airflow's simple auth manager stored them."""
         path = self.home / "simple_auth_manager_passwords.json.generated"
         users: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
         return users
@@ -212,7 +212,7 @@ class LocalAirflow:
         return done
 
     def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
-        """Look into the database."""
+        """Run a query on the database."""
         with contextlib.closing(sqlite3.connect(f"file:{self.home / 'airflow.db'}?mode=ro", uri=True, timeout=30)) as database:
             return database.execute(query, values).fetchall()
 
@@ -222,7 +222,7 @@ class LocalAirflow:
         return rows[0][0] if rows else None
 
     def runs(self, dag_id: str) -> list[tuple[str, str]]:
-        """(run id, state) of a DAG's runs in the order of their start."""
+        """(run id, state) of a DAG's runs in the order in which they started."""
         return [
             (run_id, state)
             for run_id, state in self.rows("select run_id, state from dag_run where dag_id = ? order by id", dag_id)
@@ -237,7 +237,7 @@ class LocalAirflow:
         return json.loads(value) if isinstance(value, str) and value.startswith(("{", "[")) else value
 
     def task_log(self, dag_id: str, run_id: str, task_id: str) -> str:
-        """Everything that a task of a run has logged."""
+        """Everything that a task of a run logged."""
         folder = self.home / "logs" / f"dag_id={dag_id}" / f"run_id={run_id}" / f"task_id={task_id}"
         return "".join(path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.log")))
 
@@ -251,12 +251,12 @@ class LocalAirflow:
         return str(self.run_state(dag_id, run_id))
 
     def wait_until(self, condition: Any, what: str, seconds: float) -> None:
-        """Wait for a condition, which a free machine needs at most ``seconds`` for; a component that ends ends the waiting."""
+        """Wait for a condition that an idle machine meets within ``seconds``; raise as soon as a component exits."""
         deadline = time.monotonic() + seconds * PATIENCE
         while not condition():
             for name, pid in self.pids().items():
                 if not _is_alive(pid) and self.pids().get(name) == pid:
-                    raise RuntimeError(f"airflow {name} ended by itself:\n{self._tail(name)}")
+                    raise RuntimeError(f"airflow {name} exited unexpectedly:\n{self._tail(name)}")
             if time.monotonic() > deadline:
                 raise TimeoutError(f"not within {seconds * PATIENCE:.0f} s: {what}\n{self._tail('scheduler')}")
             time.sleep(0.2)
@@ -265,7 +265,7 @@ class LocalAirflow:
         return (self.home / f"{name}.out").read_text(encoding="utf-8", errors="replace")[-3000:]
 
     def is_healthy(self) -> bool:
-        """Whether each component says of itself that it is."""
+        """Whether each component reports that it is healthy."""
         try:
             with urllib.request.urlopen(f"{self.url}/api/v2/monitor/health", timeout=5) as answer:
                 health = json.load(answer)
@@ -287,7 +287,7 @@ def _signal_group(pid: int, how: signal.Signals) -> None:
 
 
 def _keys(home: Path) -> dict[str, str]:
-    """The keys that the components share; Airflow 3.3 makes none by itself. Kept, so that what they sealed stays readable."""
+    """The keys that the components share; Airflow 3.3 generates none. They are stored, so that encrypted data stays readable."""
     path = home / "keys.json"
     if not path.exists():
         home.mkdir(parents=True, exist_ok=True)
@@ -303,7 +303,7 @@ def _keys(home: Path) -> dict[str, str]:
 
 
 def ask(request: urllib.request.Request) -> Any:
-    """What Airflow's API answers, as JSON; asked again while it is down or answers 500, as it does while SQLite is locked."""
+    """The JSON answer of Airflow's API; retries while it is down or answers 500, as it does while SQLite is locked."""
     deadline = time.monotonic() + LOCKED_SECONDS
     while True:
         try:
@@ -325,7 +325,7 @@ def _free_port() -> int:
 
 
 def login(airflow: LocalAirflow) -> str:
-    """User and password of the UI, as Airflow's simple auth manager has written them down."""
+    """User and password of the UI, as Airflow's simple auth manager stored them."""
     return ", ".join(f"user {name}, password {password}" for name, password in airflow.passwords.items())
 
 
@@ -334,22 +334,20 @@ def main() -> None:
     connections = {key: value for key, value in os.environ.items() if key.startswith(("AIRFLOW_CONN_", "AIRFLOW__SECRETS__"))}
     airflow = LocalAirflow(PROJECT / ".airflow", environment=connections)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job has it ignored
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
     print(f"Starting Airflow; its state is in {airflow.home} ...", flush=True)
     try:
         with airflow:
             print(f"Airflow is up at {airflow.url} ({login(airflow)})")
             for name in ("auth0_default", "webhook_default"):
                 variable = f"AIRFLOW_CONN_{name.upper()}"
-                where = (
-                    f"from {variable}" if variable in connections else f"to be set under Admin > Connections, or in {variable}"
-                )
+                where = f"from {variable}" if variable in connections else f"set it under Admin > Connections, or in {variable}"
                 print(f"  connection {name}: {where}")
-            print("Then switch on the DAG auth0_log_webhooks. Ctrl-C ends Airflow; its state is kept.", flush=True)
+            print("Then enable the DAG auth0_log_webhooks. Ctrl-C stops Airflow; its state is kept.", flush=True)
             while True:
                 time.sleep(3600)
     except (KeyboardInterrupt, SystemExit):
-        print("\nAirflow has ended.")
+        print("\nAirflow has stopped.")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""A webhook that records and checks what arrives, and misbehaves when told to.
+"""A webhook that records and checks what arrives, and can simulate faults.
 
-Run by itself it prints what it gets:  python -m simulation.receiver --port 8091 [--answer 503 --times 3]
+Run as a program it prints what it receives:  python -m simulation.receiver --port 8091 [--answer 503 --times 3]
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from simulation.server import Server
 
 @dataclass
 class Post:
-    """One POST as it arrived. ``answer`` is what was sent back: a status code, or the name of a fault."""
+    """One POST as it arrived. ``answer`` is the answer: a status code, or the name of a fault."""
 
     path: str
     headers: dict[str, str]
@@ -33,7 +33,7 @@ class Post:
 
     @property
     def log_id(self) -> str:
-        """The event's own log id, or that of a batch's first."""
+        """The event's log id; for a batch, the first event's."""
         return str(self.event.get("log_id", ""))
 
     @property
@@ -56,7 +56,7 @@ _FORMS = {
 
 
 def _unwrapped(item: Any) -> dict[str, Any]:
-    """The log event in an envelope, or the one that has none."""
+    """The log event, taken out of its envelope if it has one."""
     inside = item.get("data") if isinstance(item, dict) else None
     return inside if isinstance(inside, dict) and "type" in item else item
 
@@ -65,9 +65,9 @@ class Receiver(Server):
     """Records every POST in ``posts``.
 
     ``behave`` decides the answer: a status code; ``(status, headers)``; or ``"reset"`` (after the request was read),
-    ``"hang"``, ``"half"`` (the answer breaks off), ``("slow", seconds)`` before a 200, ``("after", condition, answer)`` to give
-    an answer only once something has come about (30 seconds at most). ``delay`` gives the seconds before any answer.
-    ``problems`` lists what was wrong with a POST.
+    ``"hang"``, ``"half"`` (the answer breaks off), ``("slow", seconds)`` before a 200, ``("after", condition, answer)`` to
+    answer only once a condition is met (after 30 seconds at most). ``delay`` gives the seconds before any answer.
+    ``problems`` lists the faults found in POSTs.
     """
 
     def __init__(self, port: int = 0, behave: Callable[[Post], Any] | None = None, **server: Any) -> None:
@@ -83,17 +83,17 @@ class Receiver(Server):
 
     @property
     def accepted(self) -> list[str]:
-        """The log ids answered with 2xx, in the order of their arrival."""
+        """The log ids answered with 2xx, in order of arrival."""
         return [log_id for post in self.posts if post.was_accepted for log_id in post.log_ids]
 
     @property
     def repeats(self) -> int:
-        """How many accepted events came again after they had been accepted."""
+        """How many events arrived again after they had been accepted."""
         accepted = self.accepted
         return len(accepted) - len(set(accepted))
 
     def by_type(self) -> Counter[str]:
-        """How many accepted events there are of each log type."""
+        """The number of accepted events per log type."""
         return Counter(str(event.get("type")) for post in self.posts if post.was_accepted for event in post.events)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -130,14 +130,14 @@ class Receiver(Server):
         if not in_batch and (not post.log_id or message_id != post.log_id):
             self.problems.append("webhook-id is not the log id")
         if self._messages.setdefault(message_id, post.log_ids) != post.log_ids:
-            self.problems.append("a webhook-id came again with other events")
+            self.problems.append("a webhook-id arrived again with other events")
 
     async def _answer(self, request: web.BaseRequest, post: Post, answer: Any) -> web.StreamResponse:
         headers: dict[str, str] = {}
         if isinstance(answer, tuple) and answer[0] == "after":
             _, condition, answer = answer
             deadline = time.monotonic() + 30
-            while not condition() and time.monotonic() < deadline:  # noqa: ASYNC110 - it comes about in another thread
+            while not condition() and time.monotonic() < deadline:  # noqa: ASYNC110 - another thread meets the condition
                 await asyncio.sleep(0.01)
         if isinstance(answer, tuple) and answer[0] == "slow":
             await asyncio.sleep(answer[1])

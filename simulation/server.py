@@ -1,4 +1,4 @@
-"""What the simulated tenant and the receiver share: an aiohttp server in a thread of its own."""
+"""Base of the simulated tenant and the receiver: an aiohttp server in its own thread."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from aiohttp import web
 class Server:
     """Serves :meth:`handle` on 127.0.0.1. ``port`` 0 picks a free one; the one in use is in ``port`` after ``start``.
 
-    :param name: the host name by which others reach it. Given one, as in a container, it serves on every address.
+    :param name: the host name under which others reach the server. With a name, as in a container, it listens on every address.
     """
 
     def __init__(self, port: int = 0, tls: ssl.SSLContext | None = None, name: str = "") -> None:
@@ -30,11 +30,11 @@ class Server:
 
     @property
     def url(self) -> str:
-        """``http://127.0.0.1:PORT``, or with the name that was given."""
+        """``http://127.0.0.1:PORT``, or the same with the server's name."""
         return f"http{'s' if self._tls else ''}://{self._name or '127.0.0.1'}:{self.port}"
 
     def start(self) -> None:
-        """Serve until :meth:`stop`; may be started again, on the same port."""
+        """Serve until :meth:`stop`; can be started again, on the same port."""
         ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(ready)), daemon=True)
         self._thread.start()

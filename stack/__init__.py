@@ -1,1 +1,1 @@
-"""What goes with docker-compose.yaml."""
+"""Tools for docker-compose.yaml."""

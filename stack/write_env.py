@@ -1,4 +1,4 @@
-"""Writes .env from .env.example, with fresh keys in the place of the empty ones (``make env``). Needs nothing but Python."""
+"""Writes .env from .env.example, with fresh keys for the empty ones (``make env``). Needs only Python."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
 FRESH: dict[str, Callable[[], str]] = {
-    # 32 bytes in URL-safe base64, as cryptography's Fernet wants them.
+    # 32 bytes in URL-safe base64, as cryptography's Fernet expects.
     "FERNET_KEY": lambda: base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
     "JWT_SECRET": lambda: secrets.token_urlsafe(48),
     "API_SECRET_KEY": lambda: secrets.token_urlsafe(32),
     "POSTGRES_PASSWORD": lambda: secrets.token_urlsafe(24),
     "ADMIN_PASSWORD": lambda: secrets.token_urlsafe(12),
 }
-"""How each key is made that .env.example leaves empty and the stack cannot do without."""
+"""Generates each key that .env.example leaves empty and the stack needs."""
 
 
 def fill_in(example: str) -> str:
-    """The text of a new .env: the example's lines, each key of :data:`FRESH` with a value of its own.
+    """The text of a new .env: the example's lines, each key of :data:`FRESH` with a fresh value.
 
     :raises KeyError: when the example lacks one of them.
     """
@@ -35,14 +35,14 @@ def fill_in(example: str) -> str:
 
 
 def main(folder: Path = PROJECT) -> int:
-    """Write ``folder``/.env, readable by its owner only; an existing one is left as it is. Returns the exit code."""
+    """Write ``folder``/.env, readable by its owner only; never change an existing one. Returns the exit code."""
     path = folder / ".env"
     text = fill_in((folder / ".env.example").read_text(encoding="utf-8"))
     try:
-        # Never over an existing one: its Fernet key is the only way to read what the database holds.
+        # Never overwrite it: its Fernet key is the only way to read the encrypted data in the database.
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        print(f"{path} is there already and was left as it is: its keys open what the database holds.", file=sys.stderr)
+        print(f"{path} already exists and was not changed: its keys are needed to read the database.", file=sys.stderr)
         return 1
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)

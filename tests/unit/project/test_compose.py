@@ -104,7 +104,7 @@ def test_make_env_never_overwrites_an_env(folder, capsys):
     before = (folder / ".env").read_bytes()
     assert write_env.main(folder) == 1
     assert (folder / ".env").read_bytes() == before
-    assert "left as it is" in capsys.readouterr().err
+    assert "was not changed" in capsys.readouterr().err
 
 
 def test_env_can_be_written_without_the_project_being_set_up(tmp_path):
