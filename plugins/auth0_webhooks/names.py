@@ -14,6 +14,11 @@ def checkpoint_key(route: str) -> str:
     return f"{route}_checkpoint"
 
 
+def record_key(checkpoint: str) -> str:
+    """The Variable of the record that belongs to the Variable ``checkpoint``: the last try's, to tell an older one's."""
+    return f"{checkpoint}_writer"
+
+
 def health_key(route: str) -> str:
     """The Variable that holds a route's health."""
     return f"{route}_health"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from auth0_webhooks.errors import SettingError
 from auth0_webhooks.model.events import Position, log_id_order
@@ -24,6 +25,19 @@ class Hold:
     reason: str
 
 
+class Writer(NamedTuple):
+    """Which save of which try wrote a checkpoint. The later of two is the greater: ``since`` orders tries, ``save`` their saves.
+
+    :param since: when the try began (UTC), and always after every try whose checkpoint it found.
+    :param save: the number of the save within the try, from 1.
+    :param by: the run and the try, for people.
+    """
+
+    since: datetime
+    save: int
+    by: str
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """Everything up to ``position`` needs no more work, and neither do the events in ``acknowledged`` beyond it."""
@@ -32,12 +46,12 @@ class Checkpoint:
     acknowledged: tuple[str, ...] = ()
     hold: Hold | None = None
 
-    def dump(self, *, saved_by: str | None = None, saved_since: datetime | None = None, start_from: str | None = None) -> str:
+    def dump(self, writer: Writer | None = None, *, start_from: str | None = None, closed: bool = False) -> str:
         """The text that is stored: JSON, a key a line, under 8 kB; of a route with batches that has failed under 40 kB.
 
-        :param saved_by: which try of which run stores it, for people.
-        :param saved_since: when that try began, for :func:`saved_since`.
+        :param writer: who stores it, for :func:`writer_of`.
         :param start_from: the route's setting at this time, for :func:`stored_start_from`.
+        :param closed: whether this is the last save of its try, for a :class:`Record`.
         """
         log_id, date, seen = self.position
         # saved_as tells a later edit of log_id apart: what was remembered counts only for the place it was written for.
@@ -47,10 +61,13 @@ class Checkpoint:
             stored["hold_reason"] = self.hold.reason
         if self.acknowledged:
             stored["acknowledged"] = self.acknowledged
-        if saved_by and saved_since:
-            stored["saved_by"], stored["saved_since"] = saved_by, saved_since.isoformat()
         if start_from:
             stored["start_from"] = start_from
+        if closed:
+            stored["closed"] = True
+        if writer:
+            stored |= {"saved_by": writer.by, "saved_since": writer.since.isoformat(), "save": writer.save}
+            stored["sum"] = _sum(stored)
         return json.dumps(stored, indent=1)
 
 
@@ -91,13 +108,48 @@ def parse_checkpoint(text: str, *, key: str) -> Checkpoint:
         ) from None
 
 
-def saved_since(text: str | None) -> datetime | None:
-    """When the try began that stored this text; None where a person has written it, or has changed it since."""
+def writer_of(text: str | None) -> Writer | None:
+    """Who stored this text; None where a person wrote or changed it, or a version did that kept no ``sum``."""
     try:
-        stored = json.loads(text or "", parse_int=str)
-        return parse_time(stored["saved_since"]) if stored["saved_as"] == stored["log_id"] else None
-    except (ValueError, TypeError, KeyError):
+        stored = json.loads(text or "")
+        if stored["sum"] != _sum(stored):
+            return None
+        return Writer(parse_time(stored["saved_since"]), int(stored["save"]), str(stored["saved_by"]))
+    except (ValueError, TypeError, KeyError, OverflowError):
         return None
+
+
+class Record(NamedTuple):
+    """A checkpoint of the last try that took over, by which an older try's is known. ``closed``: that try saves no more."""
+
+    checkpoint: Checkpoint
+    writer: Writer
+    closed: bool
+
+    def supersedes(self, text: str | None) -> bool:
+        """Whether an older save has left this checkpoint. One without a writer is a person's word, which always counts."""
+        writer = writer_of(text)
+        return writer is not None and writer[:2] < self.writer[:2]
+
+
+def parse_record(text: str | None, *, key: str) -> Record | None:
+    """Read what the Variable ``key`` holds; None where there is none, or a person or another version wrote it.
+
+    Without a record the stored checkpoint counts. It may be old, but all up to it is acknowledged: the worst are repeats.
+    """
+    writer = writer_of(text)
+    if text is None or writer is None:
+        return None
+    try:
+        return Record(parse_checkpoint(text, key=key), writer, closed=json.loads(text).get("closed") is True)
+    except (SettingError, OverflowError):
+        return None
+
+
+def _sum(stored: dict[str, Any]) -> str:
+    """A digest of all other keys, by which a change by hand shows. Spaces and the order of keys do not count."""
+    content = {key: value for key, value in stored.items() if key != "sum"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def stored_start_from(text: str | None) -> str | None:

@@ -6,7 +6,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
-from auth0_webhooks.errors import SettingError, WebhookRouteError
+from auth0_webhooks.errors import DeliveryStalledError, SettingError, WebhookRouteError
 from auth0_webhooks.operators.base import RouteOperator, RunSettings, checkpoint_description
 from auth0_webhooks.state.xcom_batches import Batches, filtered_batches
 
@@ -48,7 +48,7 @@ class DeliverOperator(RouteOperator):
             if report.dry_run:
                 report.outcome = "dry run, nothing was sent and nothing moved"
             else:
-                self._deliver(context, run, fetched, filtered, batches)
+                self._deliver(context, run, report, fetched, filtered, batches=batches)
                 report.outcome = outcome_of_delivery(report, self._delivery.figures if self._delivery else None)
         except BaseException as error:
             report.outcome = f"failed: {error if isinstance(error, WebhookRouteError) else type(error).__name__}"
@@ -65,7 +65,14 @@ class DeliverOperator(RouteOperator):
         _emit(context, run.route, report)
 
     def _deliver(
-        self, context: Context, run: RunSettings, fetched: dict[str, Any], filtered: dict[str, Any], batches: Batches
+        self,
+        context: Context,
+        run: RunSettings,
+        report: Report,
+        fetched: dict[str, Any],
+        filtered: dict[str, Any],
+        *,
+        batches: Batches,
     ) -> None:
         from auth0_webhooks.delivery.delivery import Delivery
         from auth0_webhooks.hooks.webhook import endpoint_of, payload_of
@@ -112,7 +119,17 @@ class DeliverOperator(RouteOperator):
         )
         if self._killed:
             delivery.stop(_KILLED)
-        delivery.run(lambda: batches)
+        hangs = False
+        try:
+            delivery.run(lambda: batches)
+        except DeliveryStalledError:
+            hangs = True  # it may be Airflow that does: then closing the record would hang, too
+            raise
+        finally:
+            if isinstance(keeper, CheckpointVariable):
+                if not hangs:
+                    keeper.close()
+                report.notes += [keeper.note] if keeper.note else []
         if isinstance(keeper, WindowProgress):
             keeper.finish()
 

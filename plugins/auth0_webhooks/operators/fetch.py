@@ -95,13 +95,16 @@ class FetchOperator(RouteOperator):
             saved_by=f"{context['run_id']} (start)",
             start_from=route.start_from_text,
         )
-        checkpoint = variable.load()
+        checkpoint = variable.load(heal=not run.dry_run)
+        if variable.note:
+            notes.append(variable.note)
         if checkpoint is None:
             notes.append(f"first run: no checkpoint yet, reading starts at start_from: {route.start_from_text}")
             if route.start_from == "now" and not run.dry_run:
                 # Written down before anything can fail, so that "now" stays the time of the first try.
                 checkpoint = Checkpoint(first_position("now"))
                 variable.save(checkpoint)
+                variable.close()
         elif former := variable.former_start_from:
             notes.append(
                 f"start_from was {former} and is now {route.start_from_text}: that counts for the first run only. To go back "

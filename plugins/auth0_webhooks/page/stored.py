@@ -23,7 +23,16 @@ from airflow.models.variable import Variable
 from airflow.models.xcom import XComModel
 from sqlalchemy import select
 
-from auth0_webhooks.names import DEAD_LETTER_DAG_ID, DELIVER, FETCH, TENANT_TAG, checkpoint_key, delivered_name, health_key
+from auth0_webhooks.names import (
+    DEAD_LETTER_DAG_ID,
+    DELIVER,
+    FETCH,
+    TENANT_TAG,
+    checkpoint_key,
+    delivered_name,
+    health_key,
+    record_key,
+)
 from auth0_webhooks.page.summary import Run, Stored
 from auth0_webhooks.settings.route import Route
 from auth0_webhooks.settings.routes_file import load_routes
@@ -83,7 +92,8 @@ def _routes() -> Any:
 def stored(session: Any, routes: Sequence[Any], runs: int = RECENT) -> list[Stored]:
     """What is stored of these routes, each with its last ``runs`` runs; two short queries a route."""
     ids = [route.dag_id for route in routes]
-    variables = _variables(session, [key(dag_id) for dag_id in ids for key in (checkpoint_key, health_key)])
+    keys = [key for dag_id in ids for key in (checkpoint_key(dag_id), record_key(checkpoint_key(dag_id)), health_key(dag_id))]
+    variables = _variables(session, keys)
     last = {dag_id: _rows(session, dag_id, runs) for dag_id in ids}
     reports = _reports(session, [row.id for rows in last.values() for row in rows])
     assets = dict(
@@ -98,6 +108,7 @@ def stored(session: Any, routes: Sequence[Any], runs: int = RECENT) -> list[Stor
                 name=route.dag_display_name,
                 paused=route.is_paused,
                 checkpoint=variables.get(checkpoint_key(route.dag_id)),
+                record=variables.get(record_key(checkpoint_key(route.dag_id))),
                 health=variables.get(health_key(route.dag_id)),
                 runs=[_run(row, reports.get(row.id)) for row in last[route.dag_id]],
                 delivered_at=event.timestamp if event else None,

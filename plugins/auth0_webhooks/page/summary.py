@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from auth0_webhooks.errors import SettingError
 from auth0_webhooks.ledger import DAY
-from auth0_webhooks.model.checkpoint import Checkpoint, parse_checkpoint
-from auth0_webhooks.names import checkpoint_key
+from auth0_webhooks.model.checkpoint import Checkpoint, parse_checkpoint, parse_record
+from auth0_webhooks.names import checkpoint_key, record_key
 from auth0_webhooks.settings.route import Route
 from auth0_webhooks.times import iso, parse_time
 
@@ -56,6 +56,7 @@ class Stored:
     name: str
     paused: bool
     checkpoint: str | None
+    record: str | None
     health: str | None
     runs: Sequence[Run]
     delivered_at: datetime | None
@@ -73,7 +74,7 @@ class State(NamedTuple):
 
 def summary(stored: Stored, now: datetime) -> dict[str, Any]:
     """One route as the page shows it; all times are ISO 8601 in UTC, all spans seconds."""
-    checkpoint, fault = _checkpoint(stored)
+    checkpoint, instead, fault = _checkpoint(stored)
     last = next((run for run in stored.runs if run.live), None)
     lag = lag_seconds(last, now)
     settings = stored.settings
@@ -95,6 +96,7 @@ def summary(stored: Stored, now: datetime) -> dict[str, Any]:
             "date": _moment(checkpoint.position.date) if checkpoint else None,
             "hold_until": iso(hold.until) if hold else None,
             "hold_reason": hold.reason if hold else None,
+            "instead": {"log_id": instead.position.log_id, "date": _moment(instead.position.date)} if instead else None,
         },
         "settings": _settings(settings),
     }
@@ -108,16 +110,18 @@ def lag_seconds(last: Run | None, now: datetime) -> float | None:
     return round(lag + max(0.0, (now - last.ended).total_seconds()), 1) if lag and last.ended else lag
 
 
-def _checkpoint(stored: Stored) -> tuple[Checkpoint | None, str | None]:
-    """The checkpoint, or what is wrong with it."""
+def _checkpoint(stored: Stored) -> tuple[Checkpoint | None, Checkpoint | None, str | None]:
+    """The checkpoint, the one that the next run uses instead, and what is wrong."""
     if stored.checkpoint is None:
-        return None, None
+        return None, None, None
+    key = checkpoint_key(stored.dag_id)
     try:
-        return parse_checkpoint(stored.checkpoint, key=checkpoint_key(stored.dag_id)), None
+        found, record = parse_checkpoint(stored.checkpoint, key=key), parse_record(stored.record, key=record_key(key))
+        return found, record.checkpoint if record and record.supersedes(stored.checkpoint) else None, None
     except SettingError as error:
-        return None, str(error)
+        return None, None, str(error)
     except OverflowError:
-        return None, f"Variable {checkpoint_key(stored.dag_id)!r} holds a time outside the years 1 to 9999"
+        return None, None, f"Variable {key!r} holds a time outside the years 1 to 9999"
 
 
 def _state(stored: Stored, checkpoint: Checkpoint | None, fault: str | None, now: datetime) -> State:

@@ -5,19 +5,30 @@ from __future__ import annotations
 import logging
 import os
 import time
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 
 from airflow.sdk import Variable
 from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
 
 from auth0_webhooks.delivery.checkpoint_keeper import ON_LIVE_HOLD, CheckpointMovedError
 from auth0_webhooks.errors import AirflowUnavailableError, SettingError, SupersededError
-from auth0_webhooks.model.checkpoint import Checkpoint, parse_checkpoint, saved_since, stored_start_from
-from auth0_webhooks.names import token_key
+from auth0_webhooks.model.checkpoint import (
+    Checkpoint,
+    Record,
+    Writer,
+    parse_checkpoint,
+    parse_record,
+    stored_start_from,
+    writer_of,
+)
+from auth0_webhooks.names import record_key, token_key
 
 log = logging.getLogger(__name__)
 
 REREAD_SECONDS = 1.0
+TAKEN_OVER = "a later try, or a later run, has taken over: this one ends and leaves it the rest"
+TICK = timedelta(microseconds=1)
+RECORD = "A checkpoint of the try that took over last, to tell an older try's late save. Deleted, the checkpoint counts as it is."
 
 
 def read_variable(key: str) -> str | None:
@@ -44,10 +55,15 @@ def read_variable(key: str) -> str | None:
 class CheckpointVariable:
     """A route's checkpoint in its Variable.
 
-    There is no compare-and-set for Variables, so before a save it is looked up, at most once a second, whether someone
-    else has stored something in the meantime.
+    There is no compare-and-set for Variables. So before a save it is looked up, at most once a second, whether someone
+    else has stored something in the meantime. And a second Variable, the record, holds a checkpoint of the try that took
+    over last, by which a save of an older try is known that was under way meanwhile and arrives late.
 
-    :param saved_by: which try of which run saves, for people who look at the Variable.
+    The record is written before the checkpoint, with the first save of a try and with its last; with every save where the
+    try before did not close its record, as then a save of that one may still be under way. Both only ever hold what is
+    acknowledged, so whichever of them is used, whatever was lost between the two, no event is passed over.
+
+    :param saved_by: which try of which run saves.
     :param start_from: the route's setting, kept beside the checkpoint so that a later change of it is noticed.
     :param reread_seconds: how long what was looked up or saved counts as current.
     """
@@ -63,22 +79,49 @@ class CheckpointVariable:
         start_from: str | None = None,
         reread_seconds: float = REREAD_SECONDS,
     ) -> None:
-        self._key, self._description, self._saved_by, self._start_from = key, description, saved_by, start_from
-        self._since, self._reread_seconds = datetime.now(timezone.utc), reread_seconds
+        self._key, self._description, self._start_from = key, description, start_from
+        self._record_key = record_key(key)
+        self._writer, self._reread_seconds = Writer(datetime.now(timezone.utc), 0, saved_by), reread_seconds
         self._text: str | None = None
         self._attempted: str | None = None
+        self._saved: Checkpoint | None = None
+        self._recorded = self._record_always = False
         self._read_at = 0.0
+        self.note: str | None = None
+        """What to tell a person where :meth:`load` found a checkpoint of an older try, or a record that it cannot use."""
         if f"AIRFLOW_VAR_{key.upper()}" in os.environ:
             raise SettingError(
                 f"the environment variable AIRFLOW_VAR_{key.upper()} hides the route's checkpoint: what is saved would "
                 f"never be read again. Unset it, and set the Variable {key!r} itself where a start is to be given"
             )
 
-    def load(self) -> Checkpoint | None:
-        """Read it; None means that there is none. Raises what :func:`read_variable` and ``parse_checkpoint`` raise."""
-        # Wall time: a frozen machine's monotonic clock may stand still, and it is just then that others take over.
-        self._text, self._read_at = read_variable(self._key), time.time()
-        return None if self._text is None else parse_checkpoint(self._text, key=self._key)
+    def load(self, *, heal: bool = True) -> Checkpoint | None:
+        """Read it; None means that there is none. Raises what :func:`read_variable` and ``parse_checkpoint`` raise.
+
+        :param heal: put the checkpoint of the record in the place of an older try's.
+        """
+        found, stored = self._read(), read_variable(self._record_key)
+        writer, record = writer_of(self._text), parse_record(stored, key=self._record_key)
+        # Machines' times differ: a later try is later than all that it finds, whatever its machine says.
+        known = [each.since + TICK for each in (writer, record and record.writer) if each]
+        self._writer = self._writer._replace(since=max([self._writer.since, *known]))
+        self._record_always = stored is not None and not (record and record.closed)
+        if found is None or writer is None or stored is None:
+            return found
+        if record is None:
+            self._tell(f"Variable {self._record_key!r} was changed by hand or by another version: it is not used, and replaced")
+            return found
+        if not record.supersedes(self._text):
+            return found
+        self._tell(_passed_over(self._key, found, writer, record))
+        if heal:
+            self._set(self._key, stored, self._description)
+            self._text = stored
+        return record.checkpoint
+
+    def _tell(self, note: str) -> None:
+        self.note = note
+        log.warning("%s", note)
 
     @property
     def former_start_from(self) -> str | None:
@@ -93,28 +136,85 @@ class CheckpointVariable:
         :raises SupersededError: when that was a task that began later than this one.
         :raises AirflowUnavailableError: when it cannot be stored.
         """
-        if abs(time.time() - self._read_at) >= self._reread_seconds:
-            self._look_for_others()
-        self._attempted = checkpoint.dump(saved_by=self._saved_by, saved_since=self._since, start_from=self._start_from)
+        began = time.time()
+        self._look_for_others()
+        self._saved, self._writer = None, self._writer._replace(save=self._writer.save + 1)
+        text = checkpoint.dump(self._writer, start_from=self._start_from)
+        if self._record_always or not self._recorded:
+            self._set(self._record_key, text, RECORD)
+            self._recorded = True
+            self._look_for_others()  # it may have been frozen in there
+        self._attempted = text
+        self._set(self._key, text, self._description)
+        self._text, self._saved = text, checkpoint
+        if abs(time.time() - began) >= self._reread_seconds:
+            # Frozen in there, it may have written over what a later try saved: only the record tells of that one.
+            last = writer_of(read_variable(self._record_key))
+            if last and last.since > self._writer.since:
+                self._saved = None
+                raise SupersededError(TAKEN_OVER)
+
+    def close(self) -> None:
+        """This try saves no more: record its last checkpoint. A failure costs the next run some saves of the record."""
+        if self._saved is None:
+            return
         try:
-            Variable.set(self._key, self._attempted, description=self._description)
+            self._look_for_others()
+            text = self._saved.dump(self._writer, start_from=self._start_from, closed=True)
+            self._set(self._record_key, text, RECORD)
+        except (AirflowUnavailableError, CheckpointMovedError, SupersededError) as error:
+            log.info("the record of the last checkpoint is left open: %s", error)
+
+    def _read(self) -> Checkpoint | None:
+        # Wall time: a frozen machine's monotonic clock may stand still, and it is just then that others take over.
+        self._text, self._read_at = read_variable(self._key), time.time()
+        return None if self._text is None else parse_checkpoint(self._text, key=self._key)
+
+    @staticmethod
+    def _set(key: str, text: str, description: str) -> None:
+        try:
+            Variable.set(key, text, description=description)
         except AirflowRuntimeError as error:
             raise AirflowUnavailableError(f"the checkpoint cannot be saved: {error.error.error}") from None
-        self._text = self._attempted
 
     def _look_for_others(self) -> None:
+        if abs(time.time() - self._read_at) < self._reread_seconds:
+            return
         known = self._text
         try:
-            found = self.load()
+            found = self._read()
         except SettingError as error:
             log.warning("%s", error)
+            self._recorded = False
             raise CheckpointMovedError(None) from None
         if self._text in {known, self._attempted}:
             return  # a save that seemed to fail may have arrived all the same
-        other = saved_since(self._text)
-        if other and other > self._since:
-            raise SupersededError("a later try, or a later run, has taken over: this one ends and leaves it the rest")
+        other = writer_of(self._text)
+        if other and other.since > self._writer.since:
+            raise SupersededError(TAKEN_OVER)
+        if other and (self._attempted or not _goes_on(other, known)):
+            log.warning("a checkpoint of %s, which is older, arrived late: it is not used, and replaced", other.by)
+            self._record_always = True
+            return
+        self._recorded = False
         raise CheckpointMovedError(found)
+
+
+def _goes_on(other: Writer, known: str | None) -> bool:
+    """Whether an older try has gone on from what was ``known``: it was slow, not frozen, and what it saved is worth more."""
+    before = writer_of(known)
+    return known is None or (before is not None and before[:2] < other[:2])
+
+
+def _passed_over(key: str, found: Checkpoint, by: Writer, record: Record) -> str:
+    """Says what was found, what is used, and how a person chooses the other."""
+    place, used = found.position.log_id or found.position.date, record.checkpoint.position
+    return (
+        f"Variable {key!r} held {place} ({found.position.date}), saved by {by.by or 'an older try'}, but since then "
+        f"{record.writer.by or 'a later one'} has saved: a save that arrived late or was cut off, or a restored backup. It was "
+        f"not used; this run goes on from {used.log_id or 'start'} ({used.date}). To go on from the other all the same: pause "
+        f"the DAG, 'airflow variables set {key} {place}', unpause"
+    )
 
 
 class TokenVariable:

@@ -70,6 +70,14 @@ LIVE = {
         "the report: what was sent and what was not reached; the next run sends the rest",
     ),
 }
+PROCESSES = {
+    # What tests/unit shows with a process, an HTTP server and a database, without Airflow.
+    "test_a_worker_that_is_frozen_in_a_save_loses_nothing_and_costs_at_most_the_bound": (
+        "worker frozen in the middle of a save of the checkpoint, believed dead, and back",
+        BOUND,
+        "a second try that continues; the first one ends; the next run's notes name the late save, which it does not use",
+    ),
+}
 
 
 def seen(name: str, answer: Any) -> list[str]:
@@ -98,7 +106,7 @@ def as_page() -> str:
         (sees,) = refuses_everything(receiver, 1)
     rows.append(f"| 400 to every event, with on_reject: dead_letter | 0 | 0 | {sees} |")
     rows.append(f"| 5xx or a time-out for one event, forever, with on_reject: dead_letter | 0 | 0 | {NEVER_PASSES} |")
-    rows += [f"| {name} | 0 | {repeats} | {sees} |" for name, repeats, sees in LIVE.values()]
+    rows += [f"| {name} | 0 | {repeats} | {sees} |" for name, repeats, sees in [*LIVE.values(), *PROCESSES.values()]]
     rows.append(
         "| a task cleared or marked, alone or with others, or its XCom deleted, at any time | 0 | 0; a replay or backfill is "
         "sent again if its events have changed | a failed task that says what to clear; a live route's next run sends "
@@ -112,7 +120,8 @@ def as_page() -> str:
                 "`make guarantees` writes this page from a test run. `tests/unit/delivery/test_faults.py` tries every fault over "
                 "real HTTP: each distinct outcome at the first, a middle and the last event, with 1 and with 5 concurrent calls, "
                 "and again with batches. `tests/live` tries the rows from SIGKILL on with a running Airflow, with one event per "
-                "POST. `test_task_operations.py` tries the last row at random."
+                "POST. `tests/unit/state/test_frozen_save.py` freezes a save, and `test_task_operations.py` tries the last row "
+                "at random."
             ),
             (
                 "For batches the bound is 100 + `concurrent_calls` x `max_events`, never more than 600 "
@@ -131,8 +140,9 @@ def as_page() -> str:
 
 
 def test_the_page_in_the_docs_is_what_these_tests_find():
-    live = "".join(path.read_text(encoding="utf-8") for path in (PROJECT / "tests" / "live").glob("test_*.py"))
-    assert [test for test in LIVE if f"def {test}(" not in live] == []
+    for folder, tests in (("live", LIVE), ("unit", PROCESSES)):
+        found = "".join(path.read_text(encoding="utf-8") for path in (PROJECT / "tests" / folder).rglob("test_*.py"))
+        assert [test for test in tests if f"def {test}(" not in found] == []
     page, text = PROJECT / "docs" / "guarantees.md", as_page()
     if os.environ.get("WRITE_DOCS"):
         page.write_text(text, encoding="utf-8")

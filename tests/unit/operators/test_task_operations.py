@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import threading
 from collections import defaultdict
+from dataclasses import replace
 from datetime import datetime, timezone
 from types import SimpleNamespace
 from typing import Any
@@ -21,7 +23,7 @@ from airflow.sdk.execution_time import xcom
 from airflow.sdk.execution_time.comms import ErrorResponse
 
 from auth0_webhooks.connections import lookup as connections
-from auth0_webhooks.errors import BatchesMixedError, WebhookRouteError
+from auth0_webhooks.errors import BatchesMixedError, DeliveryStalledError, WebhookRouteError
 from auth0_webhooks.model import batch
 from auth0_webhooks.names import DELIVER, FETCH, FILTER
 from auth0_webhooks.operators.alarm import note_failure, note_success
@@ -423,3 +425,37 @@ def test_a_dry_run_hands_on_no_filtered_batches(walk):
     assert report["outcome"] == "dry run, nothing was sent and nothing moved"
     assert report["not_reached"] == report["selected"] == len(walk.wanted())
     assert walk.receiver.posts == []
+
+
+def test_a_task_that_ends_because_airflow_hangs_waits_for_no_save_of_the_checkpoint(walk, monkeypatch):
+    """The delivery saves in threads, which it leaves behind where they hang; what the task itself calls must not hang."""
+    monkeypatch.setitem(globals(), "WAITS", replace(WAITS, stalled=1.0, kill_grace=0.1, last_save=0.1))
+    pull, hangs, release, asked = Instance.xcom_pull, threading.Event(), threading.Event(), []
+
+    def hanging(ti, task_ids, key="return_value", **where):
+        if ti.task_id == DELIVER and walk.receiver.posts and key.startswith("batch_") and not hangs.is_set():
+            hangs.set()
+            release.wait(120)
+        return pull(ti, task_ids, key, **where)
+
+    def watched(call):
+        def watching(key, *args, **more):
+            itself = threading.current_thread() is threading.main_thread()
+            if hangs.is_set() and itself and key.startswith("r_checkpoint"):
+                asked.append((call.__name__, key))
+            return call(key, *args, **more)
+
+        return watching
+
+    monkeypatch.setattr(Instance, "xcom_pull", hanging)
+    for name in ("get", "set"):
+        monkeypatch.setattr(walk.backend.variables, name, watched(getattr(walk.backend.variables, name)))
+    for _ in range(9):
+        walk.tenant.add("s")
+    try:
+        do(walk, walk.start(None), FETCH, FILTER, DELIVER)
+        assert isinstance(walk.raised, DeliveryStalledError)
+        assert hangs.is_set()
+        assert asked == []
+    finally:
+        release.set()

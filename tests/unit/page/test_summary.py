@@ -7,6 +7,8 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
+from auth0_webhooks.model.checkpoint import Checkpoint, Writer
+from auth0_webhooks.model.events import Position
 from auth0_webhooks.page.summary import Run, Stored, dead_letters, history, summary
 from auth0_webhooks.settings.route import Route
 from auth0_webhooks.times import iso
@@ -24,9 +26,9 @@ def run(ended=None, **report):
     return Run("r", "scheduled", "success", ended or ago(minutes=1), ended or ago(minutes=1), None, given)
 
 
-def told(*, checkpoint=None, health=None, runs=(), settings=None, delivered=None):
+def told(*, checkpoint=None, record=None, health=None, runs=(), settings=None, delivered=None):
     stored = Stored(
-        "r", "R", False, checkpoint, health, list(runs), ago(hours=1) if delivered else None, delivered, settings
+        "r", "R", False, checkpoint, record, health, list(runs), ago(hours=1) if delivered else None, delivered, settings
     )  # fmt: skip
     return summary(stored, NOW)
 
@@ -126,3 +128,22 @@ def test_once_everything_is_sent_again_nothing_is_listed_as_set_aside():
     listing = Run("l", "manual", "success", NOW, NOW, None, report)
     shown = dead_letters(listing, "r", [])
     assert (shown["waiting"], shown["letters"]) == (0, [])
+
+
+def saved(number, since, save=1):
+    at = Position(f"{int(LOG_ID) + number}", "2026-11-22T10:00:00.000Z", seen=True)
+    return Checkpoint(at).dump(Writer(since, save, "run try 1"))
+
+
+def test_a_checkpoint_of_an_older_try_is_shown_with_the_one_that_is_used_instead():
+    shown = told(checkpoint=saved(1, ago(hours=2)), record=saved(9, ago(hours=1)))["checkpoint"]
+    assert shown["log_id"] == f"{int(LOG_ID) + 1}"
+    assert shown["instead"] == {"log_id": f"{int(LOG_ID) + 9}", "date": "2026-11-22T10:00:00.000Z"}
+    assert told(checkpoint=saved(9, ago(hours=1), 2), record=saved(1, ago(hours=1)))["checkpoint"]["instead"] is None
+    assert told(checkpoint=LOG_ID, record=saved(9, ago(hours=1)))["checkpoint"]["instead"] is None
+
+
+def test_a_record_that_was_changed_replaces_no_checkpoint():
+    shown = told(checkpoint=saved(1, ago(hours=2)), record=f"{int(LOG_ID) + 9}")
+    assert shown["checkpoint"]["log_id"] == f"{int(LOG_ID) + 1}"
+    assert shown["checkpoint"]["instead"] is None

@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 
 from auth0_webhooks import names
 from auth0_webhooks.ledger import Report
-from auth0_webhooks.model.checkpoint import Checkpoint, Hold
+from auth0_webhooks.model.checkpoint import Checkpoint, Hold, Writer
 from auth0_webhooks.model.events import Position
 from auth0_webhooks.operators.base import PARAMS
 from auth0_webhooks.settings.route import Route
@@ -32,7 +32,7 @@ REPORT = """
     checkpoint_before checkpoint_after lag_seconds gap stopped api_requests token_requests unknown_types selected_types
     first_selected last_selected sample set_aside notes
 """
-CHECKPOINT = "log_id date seen saved_as hold_until hold_reason acknowledged saved_by saved_since start_from"
+CHECKPOINT = "log_id date seen saved_as hold_until hold_reason acknowledged saved_by saved_since start_from closed save sum"
 HEALTH = "problem run_id since told gap untold refused stuck aside aside_first aside_told"
 METRICS = "delivered failed_runs lag_seconds seconds_to_retention_loss"
 
@@ -54,7 +54,7 @@ def test_keys_of_the_report():
 def test_keys_of_the_checkpoint():
     now = datetime.now(timezone.utc)
     full = Checkpoint(Position("1", "2026-11-22T10:00:00.000Z", seen=True), ("2",), Hold(now, "503"))
-    assert set(CHECKPOINT.split()) <= set(json.loads(full.dump(saved_by="r", saved_since=now, start_from="oldest")))
+    assert set(CHECKPOINT.split()) <= set(json.loads(full.dump(Writer(now, 1, "r"), start_from="oldest", closed=True)))
 
 
 def test_keys_of_the_health():
@@ -67,6 +67,7 @@ def test_states_of_the_alarm():
 
 def test_names_of_variables_assets_and_dags():
     assert [names.checkpoint_key("r"), names.health_key("r"), names.token_key("c")] == ["r_checkpoint", "r_health", "c_token"]
+    assert names.record_key("r_checkpoint") == "r_checkpoint_writer"
     assert [names.new_events_name("r"), names.delivered_name("r")] == ["r_new_events", "r_delivered"]
     assert (names.DEAD_LETTER_DAG_ID, names.TENANT_TAG) == ("auth0_webhook_dead_letters", "tenant:")
     assert (names.FETCH, names.FILTER, names.DELIVER) == ("fetch", "filter", "deliver")

@@ -1,6 +1,6 @@
 // What a person can do about a route. Each button is one call of Airflow's REST API, or opens a form that explains itself.
 import { airflow, busy, ended, idle, pause, setVariable, trigger, variable } from "./airflow.js";
-import { count, h, number, say, span, time } from "./dom.js";
+import { count, h, number, say, span, spot, time } from "./dom.js";
 
 const LATE = 125_000; // a window that ended later than this waits for late events
 const ENTERED = { type: "datetime-local", step: "1" };
@@ -19,7 +19,8 @@ export function actions(data, refresh) {
       (button) => deadLetters(button, route, letters.dag_id, false, refresh),
     ],
     ["send-letters", "Send dead letters again …", may.send_letters, () => sendLetters(route, letters, refresh)],
-    held && ["lift", "Lift the hold …", may.move, () => lift(route, refresh)],
+    held && !route.checkpoint.instead && ["lift", "Lift the hold …", may.move, () => lift(route, refresh)],
+    route.checkpoint.instead && ["use", "Use this checkpoint …", may.move && may.pause, () => use(route, refresh)],
     ["move", "Move the checkpoint …", may.move && may.pause, () => move(route, may, refresh)],
   ].filter(Boolean);
   const allowed = may.run || may.pause || may.send_letters || may.move;
@@ -234,14 +235,54 @@ function lift(route, refresh) {
   );
 }
 
+// A checkpoint without its sum counts as set by hand, and what a person set always counts.
+function use(route, refresh) {
+  const { key, log_id: id, instead } = route.checkpoint;
+  form(
+    "Use this checkpoint",
+    [
+      `The Variable ${key} holds ${spot(route.checkpoint)}, and a later try has saved ${
+        spot(instead)
+      } since: a save that arrived late or was cut off, or a restored backup.`,
+      "By itself the next run goes on from the later try's. With this one it sends again what lies between.",
+      "The DAG is paused meanwhile, and unpaused after, if it was not paused before.",
+    ],
+    [],
+    null,
+    {
+      name: "Use this checkpoint",
+      act: (tell) =>
+        whilePaused(route, tell, async () => {
+          const present = await variable(key);
+          const { sum, ...rest } = parsed(present?.value, key);
+          if (!sum || rest.log_id !== id) {
+            throw new Error("The checkpoint has changed meanwhile; nothing was changed. Refresh, and look again.");
+          }
+          await setVariable(key, JSON.stringify(rest, null, 1), present);
+          say(`The next live run goes on from ${spot(route.checkpoint)}.`);
+        }),
+    },
+    refresh,
+  );
+}
+
+async function whilePaused(route, tell, work) {
+  if (!route.paused) await pause(route.dag_id, true);
+  try {
+    tell("Waiting until no run is under way …");
+    await idle(route.dag_id);
+    await work();
+  } finally {
+    if (!route.paused) await pause(route.dag_id, false);
+  }
+}
+
 function parsed(text, key) {
   try {
     const value = JSON.parse(text);
     if (value && typeof value === "object") return value;
   } catch { /* said below */ }
-  throw new Error(
-    `The Variable ${key} cannot be read here, or Airflow masks it because of its name. Remove its key hold_until by CLI.`,
-  );
+  throw new Error(`The Variable ${key} cannot be read here, or Airflow masks it because of its name. Change it by CLI.`);
 }
 
 // The time that a log id carries, as Auth0 makes them: 900, then year to milliseconds.
@@ -273,14 +314,7 @@ function move(route, may, refresh) {
       name: "Move the checkpoint",
       act: async (tell) => {
         const { value } = place();
-        if (!route.paused) await pause(route.dag_id, true);
-        try {
-          tell("Waiting until no run is under way …");
-          await idle(route.dag_id);
-          await setVariable(key, value, await variable(key));
-        } finally {
-          if (!route.paused) await pause(route.dag_id, false);
-        }
+        await whilePaused(route, tell, async () => setVariable(key, value, await variable(key)));
         say(`The checkpoint is at ${value}; the next live run goes on from there.`);
       },
     },

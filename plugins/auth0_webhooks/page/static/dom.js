@@ -23,6 +23,8 @@ export function time(iso) {
   return iso ? `${iso.slice(0, 10)} ${iso.slice(11, 19)} UTC` : "never";
 }
 
+export const spot = ({ log_id: id, date }) => `${id ?? time(date)} (${time(date)})`;
+
 export function span(seconds) {
   if (seconds === null || seconds === undefined) return "not known";
   const units = [[86400, "day"], [3600, "hour"], [60, "minute"], [1, "second"]];

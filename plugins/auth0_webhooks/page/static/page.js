@@ -1,7 +1,7 @@
 // The page "Auth0 webhooks": all routes, or with ?dag= one of them. It reads from its own API and acts through Airflow's.
 import { actions } from "./actions.js";
 import { chart } from "./chart.js";
-import { airflowLink, count, h, number, runLink, say, since, span, table, terms, time } from "./dom.js";
+import { airflowLink, count, h, number, runLink, say, since, span, spot, table, terms, time } from "./dom.js";
 
 const query = new URLSearchParams(location.search);
 const dagId = query.get("dag");
@@ -72,6 +72,14 @@ function one(data) {
       route.state.since && h("p", {}, `Since ${since(route.state.since, data.now)}.`),
       route.paused &&
         h("p", {}, "The DAG is switched off: no run starts, and nothing is lost for as long as the tenant keeps its log."),
+    ),
+    checkpoint.instead &&
+    h(
+      "p",
+      {},
+      `An older save than the last one is stored here: it arrived late or was cut off, or a backup was restored. The next run goes on from ${
+        spot(checkpoint.instead)
+      }, which a later try saved.`,
     ),
     actions(data, load),
     terms([

@@ -1,0 +1,54 @@
+"""A worker frozen in the middle of a save of the checkpoint, thought dead, and back: a real process, HTTP and a database."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+from auth0_webhooks.state import variables
+from simulation.receiver import Receiver
+from tests.conftest import PROJECT
+from tests.support.factory import log_id, wait_for
+from tests.support.frozen import Database, deliver
+
+COUNT, FREEZE_FROM, BOUND = 260, 30, 105
+"""Events, the first whose save freezes the worker, and how many may come twice: 100 unsaved acknowledgements and 5 calls."""
+
+
+def frozen_worker(receiver, path):
+    command = [
+        sys.executable,
+        "-m",
+        "tests.support.frozen",
+        receiver.url,
+        str(path),
+        str(COUNT),
+        "run try 1",
+        log_id(FREEZE_FROM),
+    ]
+    places = os.pathsep.join([str(PROJECT), str(PROJECT / "plugins")])
+    return subprocess.Popen(command, env={**os.environ, "PYTHONPATH": places}, cwd=PROJECT)
+
+
+def has_stopped(process):
+    found, status = os.waitpid(process.pid, os.WUNTRACED | os.WNOHANG)
+    return found == process.pid and os.WIFSTOPPED(status)
+
+
+def test_a_worker_that_is_frozen_in_a_save_loses_nothing_and_costs_at_most_the_bound(tmp_path, monkeypatch):
+    path = tmp_path / "variables.db"
+    monkeypatch.setattr(variables, "Variable", Database(path))
+    with Receiver().running() as receiver:
+        frozen = frozen_worker(receiver, path)
+        try:
+            wait_for(lambda: has_stopped(frozen))
+            deliver(receiver.url, COUNT, "run try 2")
+        finally:
+            frozen.send_signal(signal.SIGCONT)
+        assert frozen.wait(120) == 0
+        started_at = deliver(receiver.url, COUNT, "next try 1")
+        assert started_at.position.log_id == log_id(COUNT)
+        assert sorted(set(receiver.accepted)) == [log_id(number) for number in range(1, COUNT + 1)]
+        assert receiver.repeats <= BOUND
