@@ -210,6 +210,29 @@ def test_moving_the_checkpoint_back_says_how_many_events_that_means_and_sends_th
     assert stack.audited("patch_variable", "logins_checkpoint")
 
 
+def test_an_older_checkpoint_that_was_restored_counts_once_a_person_says_so(page, stack):
+    stack.receiver.behave = lambda _post: 200
+    key = "/variables/logins_checkpoint"
+    backup = stack.airflow.rest("GET", key)["value"]
+    new = stack.tenant.add("f")
+    page.open("logins").press("Run now")
+    page.said("everything wanted was delivered")
+    assert "An older save than the last one is stored here" not in page.text()
+    stack.idle()
+    stack.airflow.rest("PATCH", key, key="logins_checkpoint", value=backup)
+    page.open("logins")
+    assert "An older save than the last one is stored here" in page.text()
+    page.press("Use this checkpoint …")
+    page.click("//dialog//button[normalize-space()='Use this checkpoint']")
+    page.said("The next live run goes on from")
+    assert stack.airflow.rows("select is_paused from dag where dag_id = 'logins'") == [(0,)]
+    stack.receiver.posts.clear()
+    page.open("logins").press("Run now")
+    page.said("everything wanted was delivered")
+    assert new in stack.sent("logins")
+    assert stack.audited("patch_variable", "logins_checkpoint")
+
+
 def test_forms_are_worked_by_keyboard_and_give_the_focus_back(page):
     page.open("logins")
     button = page.find("//button[@id='replay']")

@@ -251,16 +251,17 @@ function use(route, refresh) {
     null,
     {
       name: "Use this checkpoint",
-      act: (tell) =>
-        whilePaused(route, tell, async () => {
+      act: async (tell) => {
+        await whilePaused(route, tell, async () => {
           const present = await variable(key);
           const { sum, ...rest } = parsed(present?.value, key);
           if (!sum || rest.log_id !== id) {
             throw new Error("The checkpoint has changed meanwhile; nothing was changed. Refresh, and look again.");
           }
           await setVariable(key, JSON.stringify(rest, null, 1), present);
-          say(`The next live run goes on from ${spot(route.checkpoint)}.`);
-        }),
+        });
+        say(`The next live run goes on from ${spot(route.checkpoint)}.`);
+      },
     },
     refresh,
   );
