@@ -188,6 +188,28 @@ def test_a_rewound_checkpoint_sends_again_from_there_with_the_same_webhook_id(ro
     assert receiver.problems == []
 
 
+@pytest.mark.parametrize("new", [0, 1])
+def test_a_late_save_of_an_older_try_is_not_used_and_the_report_names_it(route, tenant, receiver, logged, new):
+    tenant.log_token_requests = False
+    tenant.add_many(60)
+    route.run()
+    late, older = route.stored_checkpoint, route.checkpoint.position.log_id
+    tenant.add("f")
+    route.run()
+    last = route.checkpoint.position.log_id
+    route.set_checkpoint(late)
+    for _ in range(new):
+        tenant.add("f")
+    assert route.run() == "success"
+    report = route.report if new else route.report_of_fetch
+    (note,) = [note for note in report["notes"] if "a save that arrived late" in note]
+    assert older in note
+    assert last in note
+    assert note in logged()
+    assert sorted(receiver.accepted) == wanted(tenant)
+    assert route.checkpoint.position.log_id == tenant.log()[-1][0]
+
+
 def test_a_checkpoint_that_cannot_be_read_stops_the_run_and_says_what_to_write(route, tenant, receiver, logged):
     tenant.add_many(5)
     route.set_checkpoint("last tuesday")

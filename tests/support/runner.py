@@ -57,6 +57,11 @@ class Runner:
         return unpacked(self.xcoms()["deliver", "report"])
 
     @property
+    def report_of_fetch(self):
+        """The report of a run that read nothing, wherever it was made."""
+        return next(unpacked(value) for (_, key), value in self.xcoms().items() if key == "report")
+
+    @property
     def states(self):
         return dict(
             self.rows(

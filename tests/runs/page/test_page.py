@@ -10,6 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from auth0_webhooks.model.checkpoint import Checkpoint, Writer
+from auth0_webhooks.model.events import Position
 from auth0_webhooks.times import iso
 from tests.support.api_server import SETTINGS, ApiServer, Rows, ago, report
 
@@ -92,6 +94,35 @@ def test_a_route_tells_lag_time_to_loss_last_delivery_checkpoint_and_watch(admin
     assert route["settings"]["watch"] == 5
     assert detail(admin, "page_night")["route"]["settings"]["watch"] is None
     assert detail(admin, "page_night")["route"]["state"]["code"] == "new"
+
+
+def test_an_older_checkpoint_is_shown_until_the_record_or_its_sum_is_gone(admin):
+    """What shows the button, and what the button writes: the value without its sum."""
+    from airflow.models.variable import Variable
+    from airflow.utils.session import create_session
+
+    def saved(log_id, since):
+        return Checkpoint(Position(log_id, iso(since), seen=True)).dump(Writer(since, 1, "run try 1"))
+
+    def instead():
+        return detail(admin, "page_night")["route"]["checkpoint"]["instead"]
+
+    later = str(int(LOG_ID) + 1)
+    older = saved(LOG_ID, ago(hours=2))
+    with create_session() as session:
+        rows = Rows(session)
+        assert instead() is None
+        rows.variable("page_night_checkpoint", older)
+        assert instead() is None
+        rows.variable("page_night_checkpoint_writer", saved(later, ago(hours=1)))
+        assert instead() == {"log_id": later, "date": iso(ago(hours=1))}
+        rows.variable("page_night_checkpoint", json.dumps({k: v for k, v in json.loads(older).items() if k != "sum"}))
+        assert instead() is None
+        rows.variable("page_night_checkpoint", older)
+        Variable.delete("page_night_checkpoint_writer", session=session)
+        session.commit()
+        assert instead() is None
+        Variable.delete("page_night_checkpoint", session=session)
 
 
 def test_the_last_runs_come_newest_first_with_their_ledgers(admin):
