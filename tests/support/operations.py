@@ -12,7 +12,8 @@ from typing import Any
 
 from auth0_webhooks.errors import BatchesMixedError, BatchMissingError
 from auth0_webhooks.ledger import Report
-from auth0_webhooks.model.checkpoint import parse_checkpoint
+from auth0_webhooks.model.checkpoint import before, parse_checkpoint
+from auth0_webhooks.model.events import Position
 from auth0_webhooks.names import DELIVER, FETCH, FILTER
 from auth0_webhooks.times import iso
 
@@ -21,7 +22,7 @@ CALLS = 2
 BOUND = 100 + CALLS
 """Repeats that a delivery may cost that dies without having saved."""
 TYPES = ["s", "f", "sapi"]
-KILLED, LOST = "killed", "its saves are lost"
+KILLED, LOST, FROZEN = "killed", "its saves are lost", "frozen in a save"
 
 
 class ThoughtDeadError(Exception):
@@ -44,6 +45,12 @@ class Backend:
     def delete_xcom(self, run: Any, task: str, key: str) -> None: ...
     def checkpoint(self) -> str | None: ...
     def progress(self, run: Any) -> Any: ...
+    def set_aside(self) -> set[str]:
+        """The log ids of the route's dead letters."""
+        return set()
+
+    def land_saves(self) -> None:
+        """The save of a checkpoint arrives in which a try was frozen."""
 
 
 class Walk:
@@ -64,7 +71,8 @@ class Walk:
         self.found: Counter[str] = Counter()
         self.runs: list[Any] = []
         self.late: list[tuple[Any, str, str, Any]] = []
-        self.freeze = self.lose_saves = False
+        self.freeze = self.lose_saves = self.freeze_save = False
+        self.began_at: Position | None = None
         self.freeze_at: int | None = None
         self.fault: Any = None
         self.at_post = 0
@@ -111,6 +119,7 @@ class Walk:
             result = execute(operator, context)
             if task == FETCH:
                 self.read_by[result["fetch"]] = self.wanted(run.window)
+                self._check_start(run, Position(*result["start"]))
             if freeze:
                 self.late.append((run, task, "return_value", result))
                 raise ThoughtDeadError
@@ -132,9 +141,18 @@ class Walk:
                 self.executing[2].on_kill()
             elif self.fault == LOST:
                 self.lose_saves = True
+            elif self.fault == FROZEN:
+                self.freeze_save = True
         return self.fault if isinstance(self.fault, int) and self.at_post <= 0 else 200
 
     # What must hold
+
+    def _check_start(self, run: Any, start: Position) -> None:
+        """Nobody sets a checkpoint in this walk, so a live run never goes on from before where another one did."""
+        if run.window is None:
+            if self.began_at and before(start, self.began_at):
+                self.wrong = AssertionError(f"a run goes back to {start}, although one went on from {self.began_at}")
+            self.began_at = start
 
     def wanted(self, window: tuple[datetime, datetime] | None = None) -> list[str]:
         """The log ids that a run wants now: of a window, or of the live log from its start on."""
@@ -151,7 +169,10 @@ class Walk:
         place = parse_checkpoint(stored, key="k") if stored else None
         if place and place.position.log_id:
             passed = {log_id for log_id in self.wanted() if log_id <= place.position.log_id} | set(place.acknowledged)
-            assert passed <= set(self.live), f"lost: {sorted(passed - set(self.live))}"
+            done = set(self.live) | self.backend.set_aside()
+            assert passed <= done, f"lost: {sorted(passed - done)}"
+        if self.wrong:
+            raise self.wrong
         assert len(self.live) - len(set(self.live)) <= self.allowed[None], "too many repeats"
         assert self.receiver.problems == []
 
@@ -177,7 +198,7 @@ class Walk:
         if self.wrong:
             raise self.wrong
         accepted = self.receiver.accepted[before[0] :]
-        error, lost, self.lose_saves = self.raised, self.lose_saves, False
+        error, lost, self.lose_saves, self.freeze_save = self.raised, self.lose_saves, False, False
         self.found[f"{task}: {type(error).__name__}"] += 1
         if isinstance(error, BatchesMixedError | BatchMissingError):
             assert "clear" in str(error)
@@ -207,7 +228,7 @@ class Walk:
         if accepted or complete:
             run.wanted = wanted
         if complete:
-            assert set(wanted) <= set(sent), "a window is said to be complete that is not"
+            assert set(wanted) <= set(sent) | self.backend.set_aside(), "a window is said to be complete that is not"
             run.complete = told["fetch"]
         elif accepted:
             run.complete = None
@@ -234,6 +255,7 @@ class Walk:
         for run, task, key, value in self.late[: self.chance.choice([1, 2, None])]:
             self.backend.set_xcom(run, task, key, value)
         self.late = []
+        self.backend.land_saves()
 
     def _some_run(self) -> Any:
         """One that waits for its retry, else mostly one of the last; an ended one runs again once the others have ended."""
@@ -350,7 +372,7 @@ class Walk:
         self.tenant.add("f", happened=since + timedelta(minutes=self.chance.randrange(60)))
 
     def _set_fault(self) -> str:
-        self.fault = self.chance.choice([503, 503, 503, 401, 422, KILLED, LOST] + ["others"] * 3 * self.inside)
+        self.fault = self.chance.choice([503, 503, 503, 401, 422, KILLED, LOST, FROZEN] + ["others"] * 3 * self.inside)
         self.at_post = self.chance.choice([1, 2, 3, 4, 8])
         return str(self.fault)
 
@@ -369,10 +391,11 @@ class Walk:
             assert self.backend.state(run, DELIVER) == "success"
             if self.backend.xcoms(run)[DELIVER, "report"]["stopped"] is None:
                 break
-        assert set(self.wanted()) <= set(self.live), "an event is lost"
+        assert set(self.wanted()) <= set(self.live) | self.backend.set_aside(), "an event is lost"
         for run in [run for run in self.runs if run.window]:
             self.backend.clear(run, list(TASKS))
             self.settle(run)
             assert self.backend.state(run, DELIVER) == "success"
-            assert set(self.wanted(run.window)) <= set(self.by_run[id(run)]), "an event of a window is lost"
+            done = set(self.by_run[id(run)]) | self.backend.set_aside()
+            assert set(self.wanted(run.window)) <= done, "an event of a window is lost"
         self.check()

@@ -1,11 +1,19 @@
-"""Delivery against a model of a webhook, driven by hypothesis: random faults, crashes and rewinds, in any order."""
+"""Delivery against a model of a webhook, driven by hypothesis: faults, crashes, late saves and rewinds, in any order.
+
+EXAMPLES=1000 in the environment tries as many sequences.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import os
 import random
 
+import pytest
+from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
+from airflow.sdk.execution_time.comms import ErrorResponse
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -13,16 +21,18 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from auth0_webhooks.delivery.delivery import Delivery
 from auth0_webhooks.delivery.refusals import MOST_REFUSED
 from auth0_webhooks.errors import AirflowUnavailableError, WebhookRouteError
-from auth0_webhooks.model.checkpoint import MAX_ACKNOWLEDGED, Checkpoint, before
+from auth0_webhooks.model.checkpoint import MAX_ACKNOWLEDGED, Checkpoint, before, parse_checkpoint
 from auth0_webhooks.model.events import LogEvent
 from auth0_webhooks.payload.payload import MOST_EVENTS, Payload
+from auth0_webhooks.state import variables
 from auth0_webhooks.waits import Waits
 from auth0_webhooks.webhook.answers import Answer
-from tests.support.factory import START, Keeper, events, one_batch
+from tests.support.factory import START, events, one_batch
 
 ANSWERS = [None, 200, 204, 302, 400, 401, 408, 410, 413, 422, 429, 500, 503]
 PAYLOADS = [Payload(), Payload("array", max_events=7), Payload("lines"), Payload("array", max_bytes=1_000)]
 CALLS = st.sampled_from([1, 5, 20])
+KEY, RECORD = "r_checkpoint", "r_checkpoint_writer"
 
 
 class ModelEndpoint:
@@ -61,20 +71,37 @@ class ModelEndpoint:
         return Answer(status, "model")
 
 
-class MortalKeeper(Keeper):
-    """A keeper whose saves may fail, and that a dead process cannot reach."""
+class MortalVariables:
+    """Variables whose writes may fail, that a dead process cannot reach, and that one frozen in a write reaches later."""
 
     def __init__(self, endpoint):
-        super().__init__()
-        self.endpoint, self.fail_at, self.saves = endpoint, -1, 0
+        self.endpoint, self.values, self.late = endpoint, {}, []
+        self.writes, self.fail_at, self.freeze_at = 0, -1, -1
 
-    def save(self, checkpoint):
+    def get(self, key):
         if self.endpoint.dead:
-            raise AirflowUnavailableError("the process is gone")
-        self.saves += 1
-        if self.saves == self.fail_at:
-            raise AirflowUnavailableError("database is locked")
-        super().save(checkpoint)
+            raise AirflowRuntimeError(ErrorResponse(error=ErrorType.API_SERVER_ERROR))
+        if key not in self.values:
+            raise AirflowRuntimeError(ErrorResponse(error=ErrorType.VARIABLE_NOT_FOUND))
+        return self.values[key]
+
+    def keys(self, prefix):
+        return [key for key in self.values if key.startswith(prefix)]
+
+    def set(self, key, value, description=None):
+        self.writes += not self.endpoint.dead
+        if self.writes == self.freeze_at and not self.endpoint.dead:
+            self.late.append((key, value))
+            self.endpoint.dead = True  # by the time that it goes on, others have taken over
+        if self.endpoint.dead or self.writes == self.fail_at:
+            raise AirflowRuntimeError(ErrorResponse(error=ErrorType.API_SERVER_ERROR))
+        self.values[key] = value
+
+    def land(self):
+        """What a frozen process was writing arrives."""
+        for key, value in self.late:
+            self.values[key] = value
+        self.late = []
 
 
 class MortalLetters:
@@ -111,31 +138,45 @@ class DeliveryMachine(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
         self.endpoint = ModelEndpoint()
-        self.keeper = MortalKeeper(self.endpoint)
+        self.variables = MortalVariables(self.endpoint)
+        self.backups: list[str] = []
         self.log: list[LogEvent] = []
         self.allowed_repeats = 0
         self.letters, self.row = MortalLetters(self.endpoint), MortalRow(self.endpoint)
 
     def teardown(self):
+        self.variables.land()
         self.run(calls=5)
         assert set(self.endpoint.accepted) | self.letters.log_ids == {event.log_id for event in self.log}, "an event is lost"
 
-    def run(self, calls, size=1000, payload=PAYLOADS[0], *, sets_aside=False):
+    def keeper(self):
+        """The checkpoint's keeper of another try."""
+        return variables.CheckpointVariable(KEY, description="model", saved_by="model", reread_seconds=0.0)
+
+    def run(self, *how, **settings):
         """One run, as fetch and filter would hand it on."""
-        stored = self.keeper.load()
-        if stored and stored.hold:
-            stored = self.keeper.stored = Checkpoint(stored.position, stored.acknowledged)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(variables, "Variable", self.variables)
+            self.run_here(*how, **settings)
+        self.endpoint.faults, self.endpoint.kill_at, self.endpoint.dead = {}, -1, False
+        self.variables.fail_at = self.variables.freeze_at = -1
+        if (saved := self.variables.values.get(KEY)) and "sum" in saved:
+            self.backups.append(saved)
+
+    def run_here(self, calls, size=1000, payload=PAYLOADS[0], *, sets_aside=False):
+        if (stored := self.keeper().load()) and stored.hold:
+            stored = Checkpoint(stored.position, stored.acknowledged)
+            self.variables.values[KEY] = stored.dump()  # as a person lifts it
         start = stored.position if stored else START
         unread = [event for event in self.log if before(start, event.position)]
         if unread:
             self.deliver(unread, stored, start, calls, size, payload, sets_aside)
-        self.endpoint.faults, self.endpoint.kill_at, self.endpoint.dead = {}, -1, False
-        self.keeper.fail_at = -1
 
     def deliver(self, unread, stored, start, calls, size, payload, sets_aside):
+        keeper = self.keeper()
         delivery = Delivery(
             self.endpoint,
-            self.keeper,
+            keeper,
             start=start,
             end=unread[-1].position,
             first=stored is None,
@@ -149,6 +190,7 @@ class DeliveryMachine(RuleBasedStateMachine):
         started = len(self.endpoint.started)
         with contextlib.suppress(WebhookRouteError):
             delivery.run(lambda: [one_batch(unread[at : at + size]) for at in range(0, len(unread), size)])
+        keeper.close()
         if calls == 1:
             order = list(dict.fromkeys(self.endpoint.started[started:]))
             assert order == sorted(order), "one call at a time keeps the order"
@@ -216,24 +258,57 @@ class DeliveryMachine(RuleBasedStateMachine):
         self.allow_a_crash(calls, payload)
         self.run(calls, payload=payload)
 
-    @rule(calls=CALLS, at=st.integers(1, 4), payload=st.sampled_from(PAYLOADS))
+    @rule(calls=CALLS, at=st.integers(1, 8), payload=st.sampled_from(PAYLOADS))
     def run_and_fail_to_save(self, calls, at, payload):
-        self.keeper.fail_at = self.keeper.saves + at
+        self.variables.fail_at = self.variables.writes + at
         self.allow_a_crash(calls, payload)
         self.run(calls, payload=payload)
 
+    @rule(calls=CALLS, at=st.integers(1, 8), payload=st.sampled_from(PAYLOADS))
+    def run_and_be_frozen_in_a_save(self, calls, at, payload):
+        self.variables.land()  # one at a time
+        self.variables.freeze_at = self.variables.writes + at
+        self.allow_a_crash(calls, payload)
+        self.run(calls, payload=payload)
+
+    @rule()
+    def a_late_save_arrives(self):
+        self.variables.land()
+
+    def allow_all_after(self, place):
+        self.allowed_repeats += sum(before(place, event.position) for event in self.log) + MOST_EVENTS
+
     @rule(back=st.integers(1, 100))
     def rewind_by_hand(self, back):
-        stored = self.keeper.stored
+        stored = self.stored(KEY)
         if stored and stored.position.log_id:
-            at = max(0, int(stored.position.log_id[20:]) - back)
-            self.keeper.stored = Checkpoint(self.log[at].position)
-            self.allowed_repeats += back + MOST_EVENTS
+            at = self.log[max(0, int(stored.position.log_id[20:]) - back)].position
+            self.variables.values[KEY] = at.log_id
+            self.allow_all_after(at)
+
+    @rule(chance=st.randoms(use_true_random=False), said=st.sampled_from([None, "page", "record deleted"]))
+    def restore_an_older_checkpoint(self, chance, said):
+        """It costs nothing until a person says that it counts."""
+        self.variables.land()
+        if not self.backups or RECORD not in self.variables.values:
+            return
+        text = chance.choice(self.backups)
+        self.variables.values[KEY] = text
+        if said == "page":
+            self.variables.values[KEY] = json.dumps({key: value for key, value in json.loads(text).items() if key != "sum"})
+        elif said == "record deleted":
+            del self.variables.values[RECORD]
+        if said:
+            self.allow_all_after(parse_checkpoint(text, key=KEY).position)
+
+    def stored(self, key):
+        text = self.variables.values.get(key)
+        return parse_checkpoint(text, key=key) if text else None
 
     @invariant()
     def the_checkpoint_is_never_ahead_of_an_unacknowledged_event(self):
-        stored, accepted = self.keeper.stored, set(self.endpoint.accepted)
-        if stored:
+        accepted = set(self.endpoint.accepted)
+        for stored in filter(None, (self.stored(KEY), self.stored(RECORD))):
             passed = {event.log_id for event in self.log if not before(stored.position, event.position)}
             assert passed | set(stored.acknowledged) <= accepted | self.letters.log_ids
             assert len(stored.acknowledged) <= MOST_EVENTS
@@ -245,4 +320,4 @@ class DeliveryMachine(RuleBasedStateMachine):
 
 
 TestDelivery = DeliveryMachine.TestCase
-TestDelivery.settings = settings(max_examples=60, stateful_step_count=12, deadline=None)
+TestDelivery.settings = settings(max_examples=int(os.environ.get("EXAMPLES", "60")), stateful_step_count=12, deadline=None)

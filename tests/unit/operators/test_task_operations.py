@@ -34,6 +34,7 @@ from auth0_webhooks.operators.filter import FilterOperator
 from auth0_webhooks.route_dag import RETRIES
 from auth0_webhooks.settings.route import Route
 from auth0_webhooks.state import health, variables
+from auth0_webhooks.state.dead_letters import DeadLetterStore
 from auth0_webhooks.state.xcom_batches import remove_batches
 from auth0_webhooks.times import iso
 from auth0_webhooks.waits import Waits
@@ -51,7 +52,7 @@ class Stored:
     """Variables in memory."""
 
     def __init__(self, walk):
-        self.values, self.walk = {}, walk
+        self.values, self.late, self.walk = {}, [], walk
 
     def get(self, key):
         if key not in self.values:
@@ -62,7 +63,11 @@ class Stored:
         return [key for key in self.values if key.startswith(prefix)]
 
     def set(self, key, value, description=None):
-        if self.walk().lose_saves and key.endswith("_checkpoint"):
+        walk, of_checkpoint = self.walk(), key.startswith("r_checkpoint")
+        if walk.freeze_save and of_checkpoint and not self.late:
+            self.late.append((key, value))
+            walk.freeze_save, walk.lose_saves = False, True
+        if walk.lose_saves and of_checkpoint:
             raise AirflowRuntimeError(ErrorResponse(error=ErrorType.API_SERVER_ERROR))
         self.values[key] = value
 
@@ -211,17 +216,35 @@ class Memory(Backend):
     def progress(self, run):
         return dict(run.state)
 
+    def set_aside(self):
+        if self.route.on_reject != "dead_letter":
+            return set()
+        return {letter.log_id for letter, _ in DeadLetterStore(self.route).letters()}
+
+    def land_saves(self):
+        self.variables.values.update(self.variables.late)
+        self.variables.late = []
+
 
 @contextlib.contextmanager
-def world(seed, max_events):
-    """A walk that has not begun, over a route in memory whose tenant and webhook are real."""
+def world(seed, max_events, dead_letters=None):
+    """A walk that has not begun, over a route in memory whose tenant and webhook are real.
+
+    :param dead_letters: the folder in which the route sets aside what the webhook refuses; None: it stops there.
+    """
     with Tenant().running() as tenant, Receiver().running() as receiver, pytest.MonkeyPatch.context() as patch:
         set_connection(patch, "auth0_default", host=tenant.url, login=CLIENT_ID, password=CLIENT_SECRET)
         set_connection(patch, "webhook_default", host=receiver.url)
         memory = Memory()
         memory.walk = made = Walk(seed, memory, tenant, receiver, inside=True)
         memory.route = Route(
-            name="r", schedule="0 * * * *", start_from=made.start_from, concurrent_calls=CALLS, max_logs_per_run=30
+            name="r",
+            schedule="0 * * * *",
+            start_from=made.start_from,
+            concurrent_calls=CALLS,
+            max_logs_per_run=30,
+            on_reject="dead_letter" if dead_letters else "stop",
+            dead_letter_path=dead_letters,
         )
         patch.setattr(batch, "MAX_EVENTS", max_events)
         patch.setattr(xcom, "XCom", memory)
@@ -231,8 +254,8 @@ def world(seed, max_events):
 
 
 @pytest.mark.parametrize("seed", range(max(1, int(os.environ.get("OPERATIONS", "300")) // SEQUENCE)))
-def test_nothing_is_lost_whatever_is_done_to_the_tasks(seed):
-    with world(seed, max_events=[4, 50][seed % 2]) as walk:
+def test_nothing_is_lost_whatever_is_done_to_the_tasks(seed, tmp_path):
+    with world(seed, [4, 50][seed % 2], [None, None, str(tmp_path)][seed % 3]) as walk:
         for _ in range(SEQUENCE):
             walk.step()
         walk.end()
