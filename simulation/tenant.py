@@ -19,6 +19,7 @@ from typing import Any
 
 from aiohttp import web
 
+from simulation.events import event_text, make_event
 from simulation.server import Server
 from simulation.tenant_faults import error_answer, faulty_answer
 
@@ -29,41 +30,6 @@ USUAL_TYPES = {
     "s": 30, "seacft": 20, "sapi": 15, "ssa": 10, "f": 4, "fp": 8, "fu": 3, "ss": 4, "sv": 3, "scp": 2, "fsa": 3,
     "limit_wc": 1, "limit_mu": 1, "slo": 6, "fapi": 1, "w": 1, "pwd_leak": 1, "brand_new_type": 1,
 }  # fmt: skip
-_NAMES = ("ada", "grace", "edsger", "barbara", "alan", "katherine", "linus", "margaret", "zoë", "josé", "李雷")
-
-
-def make_event(log_id: str, date: str, log_type: str, number: int, **more: Any) -> dict[str, Any]:
-    """One log event with the fields of Auth0's own samples."""
-    chance = random.Random(number)
-    name = chance.choice(_NAMES)
-    event = {
-        "date": date,
-        "type": log_type,
-        "description": "Wrong email or password." if log_type.startswith("f") else "",
-        "connection": "Username-Password-Authentication",
-        "connection_id": "con_ZLs5gRmLyKpY6A4D",
-        "client_id": "aaiBEsqSYMhkTTcVYqgQhHSXoTnaRFYT",
-        "client_name": chance.choice(("Shop", "Back office", "iPhone app")),
-        "ip": f"203.0.113.{chance.randrange(256)}",
-        "user_agent": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0 Safari/537.36",
-        "details": {
-            "prompts": [{"name": "prompt-authenticate", "completedAt": 1700000000000 + number, "elapsedTime": None}],
-            "completedAt": 1700000000000 + number,
-            "elapsedTime": chance.randrange(5000),
-            "session_id": f"{chance.getrandbits(160):040x}",
-            "stats": {"loginsCount": chance.randrange(500)},
-        },
-        "hostname": "demo-tenant.eu.auth0.com",
-        "user_id": f"auth0|{chance.getrandbits(96):024x}",
-        "user_name": f"{name}.{number}@example.com",
-        "strategy": "auth0",
-        "strategy_type": "database",
-        "log_id": log_id,
-        "_id": log_id,
-        "isMobile": chance.random() < 0.2,
-        "location_info": {"country_code": "NL", "city_name": "Utrecht", "latitude": 52.09, "longitude": 5.1},
-    }
-    return {**event, **more}
 
 
 class Tenant(Server):
@@ -111,7 +77,8 @@ class Tenant(Server):
         if self._ids and log_id <= self._ids[-1]:
             log_id = str(int(self._ids[-1]) + 1)
         date = (happened or when).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        self.add_text(log_id, date, log_type, json.dumps(make_event(log_id, date, log_type, number, **more)))
+        event = (log_id, date, log_type, number)
+        self.add_text(log_id, date, log_type, json.dumps(make_event(*event, **more)) if more else event_text(*event))
         return log_id
 
     def add_text(self, log_id: str, date: str, log_type: str, text: str) -> None:
