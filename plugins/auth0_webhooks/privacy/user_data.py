@@ -22,6 +22,7 @@ _KEYS = frozenset(
         "picture", "birthdate", "gender", "useremail", "externalid", "formatted", "subject", "usermetadata", "profiledata",
         "originalprofile", "identityuserid", "idpuserid", "newusername", "oldusername", "password", "newpassword", "oldpassword",
         "confirmnewpassword",
+        "newuername",  # as Auth0 spells it in fcu
         # contact data
         "email", "emails", "mail", "emailaddress", "to", "recipient", "recipients", "phone", "phones", "phonenumber", "mobile",
         "mobilephone", "telephone", "phonenumbers", "newemail", "oldemail", "newphonenumber", "oldphonenumber",

@@ -27,10 +27,11 @@ from auth0_webhooks.payload.payload import MOST_EVENTS, Payload
 from auth0_webhooks.state import variables
 from auth0_webhooks.waits import Waits
 from auth0_webhooks.webhook.answers import Answer
-from tests.support.factory import START, events, one_batch
+from tests.support.factory import START, one_batch
+from tests.support.shapes import shaped_events
 
 ANSWERS = [None, 200, 204, 302, 400, 401, 408, 410, 413, 422, 429, 500, 503]
-PAYLOADS = [Payload(), Payload("array", max_events=7), Payload("lines"), Payload("array", max_bytes=1_000)]
+PAYLOADS = [Payload(), Payload("array", max_events=7), Payload("lines"), Payload("array", max_bytes=10_000)]
 CALLS = st.sampled_from([1, 5, 20])
 KEY, RECORD = "r_checkpoint", "r_checkpoint_writer"
 
@@ -200,7 +201,7 @@ class DeliveryMachine(RuleBasedStateMachine):
         self.log_events_of(count)
 
     def log_events_of(self, count):
-        new = events(count, first=len(self.log) + 1)
+        new = shaped_events(count, first=len(self.log) + 1)
         if self.log:
             new[0] = new[0]._replace(previous=self.log[-1].position)
         self.log += new

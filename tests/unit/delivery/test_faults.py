@@ -22,9 +22,11 @@ from auth0_webhooks.settings.route import Route
 from auth0_webhooks.state.dead_letters import DeadLetterStore
 from auth0_webhooks.waits import Waits
 from simulation.receiver import Receiver
-from tests.support.factory import Keeper, delivery, events, one_batch
+from tests.support.factory import Keeper, delivery, one_batch
+from tests.support.shapes import shaped_events
 
 EVENTS = 60
+LOGINS = ["s"] * EVENTS
 BATCHES = Payload("array", max_events=7)
 PLACES = {"first": 0, "middle": 30, "last": EVENTS - 1}
 SHORT = Waits(post_retries=0.05, first_back_off=0.01, longest_back_off=0.1)
@@ -85,7 +87,7 @@ def deliver_until_done(
     receiver: Receiver, fix: Callable[[], object], calls: int, url: str | None = None, waits: Waits = SHORT, **settings: Any
 ) -> list[str]:
     """Run, repair what is broken when it fails, run again as the schedule would; returns what the operator sees of it."""
-    made, keeper, sees = events(EVENTS), Keeper(), []
+    made, keeper, sees = shaped_events(LOGINS), Keeper(), []
     for attempt in range(3):
         if keeper.stored and keeper.stored.hold:
             keeper.stored = Checkpoint(keeper.stored.position, keeper.stored.acknowledged)  # the operator lifts the hold
@@ -105,7 +107,7 @@ def deliver_until_done(
 
 def until_fixed(receiver: Receiver, answer: Any, place: str, calls: int, **settings: Any) -> list[str]:
     """The event at this place gets this answer until someone repairs the webhook."""
-    bad, broken = events(EVENTS)[PLACES[place]].log_id, [True]
+    bad, broken = shaped_events(LOGINS)[PLACES[place]].log_id, [True]
     receiver.behave = lambda post: answer if broken and bad in post.log_ids else 200
     waits = replace(SHORT, answer=HANGS) if answer == "hang" else SHORT
     return deliver_until_done(receiver, broken.clear, calls, waits=waits, **settings)
@@ -123,7 +125,7 @@ def test_a_fault_of_a_batch_loses_and_repeats_nothing_either(receiver, answer, p
 
 def passes(receiver: Receiver, answer: Any, place: str, calls: int) -> None:
     """The event at this place gets this answer twice, which nobody gets to see."""
-    bad, left = events(EVENTS)[PLACES[place]].log_id, [1, 1]
+    bad, left = shaped_events(LOGINS)[PLACES[place]].log_id, [1, 1]
     receiver.behave = lambda post: answer if post.log_id == bad and left and left.pop() else 200
     waits = replace(LONG, answer=HANGS) if answer == "hang" else LONG
     deliver_until_done(receiver, lambda: pytest.fail("it was seen"), calls, waits=waits)
@@ -140,7 +142,7 @@ def test_a_fault_that_passes_is_not_seen_at_all(receiver, answer, place, calls):
 def test_a_refused_event_that_is_set_aside_holds_up_nothing(receiver, place, calls, payload, tmp_path, monkeypatch):
     monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "LocalExecutor")
     store = DeadLetterStore(Route(name="r", on_reject="dead_letter", dead_letter_path=str(tmp_path)))
-    made, keeper = events(EVENTS), Keeper()
+    made, keeper = shaped_events(LOGINS), Keeper()
     bad = made[PLACES[place]].log_id
     receiver.behave = lambda post: 422 if bad in post.log_ids else 200
     delivery(receiver.url, keeper, made, payload=payload, concurrent_calls=calls, dead_letters=store).run(

@@ -14,6 +14,7 @@ from auth0_webhooks.filtering.budget import BUDGET, CHARACTERS, PER_NODE, Budget
 from auth0_webhooks.filtering.selection import Selection, Tally, select
 from auth0_webhooks.filtering.where import Where, _compiled
 from tests.support.factory import events, one_batch
+from tests.support.shapes import shaped_logs
 
 EVENT = {
     "type": "fp",
@@ -118,6 +119,15 @@ def test_an_expression_that_is_wrong_is_told_with_its_place(expression, message)
 def test_no_event_breaks_an_expression(value):
     where = Where("in_network(ip, '10.0.0.0/8') || contains(connection, 'a') || details.x > `5` || lower(details) == 'x'")
     assert where.fits(json.dumps({"ip": value, "connection": value, "details": value})) in {True, False, None}
+
+
+@given(shaped_logs())
+def test_an_expression_is_decided_for_events_of_every_type(made):
+    where = Where("in_network(ip, '203.0.113.0/25') || contains(lower(user_name), 'ada') && details.session_id != 'x'")
+    for event in made:
+        read = json.loads(event.body)
+        inside = "ip" in read and int(read["ip"].rpartition(".")[2]) < 128
+        assert where.fits(event.body) is (inside or "ada" in read.get("user_name", ""))
 
 
 def test_numbers_that_python_refuses_can_be_compared():

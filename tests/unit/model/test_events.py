@@ -10,6 +10,7 @@ from auth0_webhooks.errors import TenantAnswerError
 from auth0_webhooks.model.deep_json import read_object
 from auth0_webhooks.model.events import Position, ingested, log_id_order, parse_page
 from auth0_webhooks.times import iso
+from tests.support.shapes import shaped_logs
 
 START = Position("1", None)
 json_values = st.recursive(
@@ -24,6 +25,13 @@ def test_each_event_keeps_its_text_to_the_letter(extras, indent):
     texts = [json.dumps({**extra, "log_id": str(number)}, indent=indent) for number, extra in enumerate(extras)]
     page = "[ " + " ,\n".join(texts) + " ]\n"
     assert [event.body for event in parse_page(page, previous=START)] == texts
+
+
+@given(shaped_logs(), st.sampled_from([None, 2]))
+def test_events_of_every_type_come_out_of_a_page_with_their_id_date_and_type(made, indent):
+    made = [event._replace(body=json.dumps(json.loads(event.body), indent=indent)) for event in made]
+    page = f"[{','.join(event.body for event in made)}]"
+    assert parse_page(page, previous=made[0].previous) == made
 
 
 def test_each_event_knows_the_place_before_it():

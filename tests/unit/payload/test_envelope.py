@@ -11,7 +11,9 @@ from cloudevents.core.formats.json import JSONFormat
 
 from auth0_webhooks.payload.envelope import Envelope
 from auth0_webhooks.payload.payload import Payload
+from simulation.event_shapes import PUBLISHED
 from tests.support.factory import Keeper, delivery, events, log_id, one_batch
+from tests.support.shapes import shaped_events
 
 ODD = '{"n": 1e999, "big": 12345678901234567890123, "twice": 1, "twice": 2,\n "s": "\\ud800 \\u0000 😀"}'
 CLOUD = Envelope("cloudevents", "https://example.eu.auth0.com")
@@ -60,6 +62,14 @@ def test_an_event_without_type_or_date_is_wrapped_all_the_same(envelope):
 def test_no_event_takes_more_room_in_its_envelope_than_is_counted(envelope, log_type):
     (event,) = events([log_type])
     assert len(envelope.wrap(event).encode()) <= envelope.size(event) <= len(envelope.wrap(event).encode()) + 600
+
+
+@pytest.mark.parametrize("envelope", [Envelope("standard"), CLOUD])
+def test_an_event_of_each_type_is_whole_in_its_envelope_which_takes_no_more_room_than_is_counted(envelope):
+    for event in shaped_events(2 * len(PUBLISHED)):
+        wrapped = envelope.wrap(event)
+        assert json.dumps(json.loads(wrapped)["data"]) == event.body
+        assert len(wrapped.encode()) <= envelope.size(event)
 
 
 @pytest.mark.parametrize(

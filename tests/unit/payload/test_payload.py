@@ -29,6 +29,7 @@ from auth0_webhooks.waits import Waits
 from auth0_webhooks.webhook.signing import Signer
 from tests.conftest import PROJECT
 from tests.support.factory import START, Keeper, delivery, endpoint, events, log_id, one_batch, wait_for
+from tests.support.shapes import shaped_logs
 
 ARRAY, LINES = Payload("array", max_events=10), Payload("lines", max_events=10)
 SECRET = "whsec_" + "bm5ubm5ubm5ubm5ubm5ubm5ubm5ubm5u"
@@ -62,6 +63,16 @@ def test_every_event_is_in_one_post_in_order_and_posts_keep_within_both_limits(s
             assert set(ends[start:end]) == {end}
             assert end - start <= max_events
             assert end - start == 1 or len(payload.message(made[start:end]).body.encode()) <= max_bytes
+
+
+@given(shaped_logs(20), st.integers(1, 20), st.integers(1000, 50_000))
+def test_events_of_every_type_arrive_in_batches_to_the_letter(made, max_events, max_bytes):
+    for form in ("array", "lines"):
+        payload = Payload(form, max_events, max_bytes)
+        ends = sorted(set(payload.groups(made)))
+        bodies = [payload.message(made[start:end]).body for start, end in itertools.pairwise([0, *ends])]
+        read = [json.loads(body) if form == "array" else [json.loads(line) for line in body.splitlines()] for body in bodies]
+        assert [json.dumps(event) for events in read for event in events] == [event.body for event in made]
 
 
 def test_a_single_event_is_posted_as_it_was_sent_under_its_log_id():

@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 
 from auth0_webhooks.privacy.masking import masked
+from simulation.event_shapes import PUBLISHED
+from tests.support.shapes import shaped_events, users_data
 
 EVENT = {
     "date": "2026-11-22T10:00:00.000Z",
@@ -29,6 +31,13 @@ def test_only_what_says_nothing_about_the_user_is_shown():
     assert shown["details"] == {"request": "***", "***": "***", "none": "***"}
     assert shown["scope"] == ["***"]
     assert list(shown) == list(EVENT)
+
+
+def test_of_an_event_of_each_type_nothing_is_shown_that_is_the_users():
+    for event in shaped_events(3 * len(PUBLISHED)):
+        shown = masked(event.body)
+        assert not users_data(event).search(shown)
+        assert list(json.loads(shown)) == list(json.loads(event.body))
 
 
 def test_a_value_of_another_kind_under_a_key_that_is_shown_is_masked():
