@@ -62,7 +62,7 @@ def test_the_page_in_the_navigation_says_in_words_how_every_route_is(page):
     page.driver.switch_to.frame(page.find("//iframe"))
     page.find("//main[@aria-busy='false']")
     text = page.text()
-    bad, total = re.search(r"(\d+) of (\d+) routes are not well", text).groups()
+    bad, total = re.search(r"(\d+) of (\d+) routes are unhealthy", text).groups()
     states = [
         badge.get_attribute("class") for badge in page.driver.find_elements(By.XPATH, "//tr//span[starts-with(@class, 'state')]")
     ]
@@ -71,7 +71,7 @@ def test_the_page_in_the_navigation_says_in_words_how_every_route_is(page):
     for name, state, words in (
         ("billing", "failing", "answers 401"),
         ("alerts", "held", "held until"),
-        ("logins", "well", "all that was wanted is delivered"),
+        ("logins", "healthy", "every selected event is delivered"),
     ):
         row = page.text(f"//tr[th[normalize-space()='{name}']]")
         assert state in row
@@ -104,7 +104,7 @@ def test_a_run_on_the_page_leads_to_the_run_in_airflow(page, stack):
 def test_a_viewer_sees_and_cannot_act(stack):
     with Page(stack, "viewer") as viewer:
         viewer.open("logins")
-        assert "You may look at this route, but not act on it" in viewer.text()
+        assert "You may view this route, but not act on it" in viewer.text()
         buttons = viewer.driver.find_elements(By.XPATH, "//div[@class='actions']/button")
         assert len(buttons) >= 5
         assert not any(button.is_enabled() for button in buttons)
@@ -125,14 +125,14 @@ def test_run_now_delivers_what_is_new(page, stack):
     assert stack.audited("trigger_dag_run", "logins")
 
 
-def test_switching_off_and_on_switches_the_dag(page, stack):
+def test_pause_and_unpause_pause_the_dag(page, stack):
     paused = "select is_paused from dag where dag_id = 'logins'"
-    page.open("logins").press("Switch off")
-    page.find("//button[normalize-space()='Switch on']")
+    page.open("logins").press("Pause")
+    page.find("//button[normalize-space()='Unpause']")
     assert stack.airflow.rows(paused) == [(1,)]
     assert not page.find("//button[normalize-space()='Run now']").is_enabled()
-    page.press("Switch on")
-    page.find("//button[normalize-space()='Switch off']")
+    page.press("Unpause")
+    page.find("//button[normalize-space()='Pause']")
     assert stack.airflow.rows(paused) == [(0,)]
     assert stack.audited("patch_dag", "logins")
 
@@ -191,7 +191,7 @@ def test_moving_the_checkpoint_back_says_how_many_events_that_means_and_sends_th
     page.open("logins").press("Move the checkpoint …")
     page.enter("at", entered(back))
     first = settled()
-    page.press("What would that mean?")
+    page.press("Count first (dry run)")
     page.said("will be sent again, with the same webhook-id", 120)
     said = page.text("//dialog//*[@role='status']")
     counted = int(said.split(": ")[1].split(" ")[0])
@@ -217,14 +217,14 @@ def test_an_older_checkpoint_that_was_restored_counts_once_a_person_says_so(page
     new = stack.tenant.add("f")
     page.open("logins").press("Run now")
     page.said("everything wanted was delivered")
-    assert "An older save than the last one is stored here" not in page.text()
+    assert "The stored checkpoint is older than the last save" not in page.text()
     stack.idle()
     stack.airflow.rest("PATCH", key, key="logins_checkpoint", value=backup)
     page.open("logins")
-    assert "An older save than the last one is stored here" in page.text()
+    assert "The stored checkpoint is older than the last save" in page.text()
     page.press("Use this checkpoint …")
     page.click("//dialog//button[normalize-space()='Use this checkpoint']")
-    page.said("The next live run goes on from")
+    page.said("The next live run continues from")
     assert stack.airflow.rows("select is_paused from dag where dag_id = 'logins'") == [(0,)]
     stack.receiver.posts.clear()
     page.open("logins").press("Run now")

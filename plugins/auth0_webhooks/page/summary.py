@@ -20,12 +20,12 @@ LEDGER = (
     "mode", "window", "dry_run", "outcome", "read", "excluded", "below_level", "other_type", "not_matching", "selected",
     "delivered_now", "delivered_before", "dead_lettered", "refused", "not_reached", "repeated", "lag_seconds", "gap", "notes",
 )  # fmt: skip
-"""What of a run's report is shown: counts, times and words; no event."""
+"""The keys of a run's report that are shown: counts, times and words; no event."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a route as Airflow stores it, with its report where there is one. Times in UTC."""
+    """One run of a route as Airflow stores it, with its report if it has one. Times in UTC."""
 
     run_id: str
     run_type: str
@@ -42,7 +42,7 @@ class Run:
         return report.get("mode") == "live" and not report.get("dry_run")
 
     def as_json(self) -> dict[str, Any]:
-        """For the page: the run, and its ledger (None where it left no report)."""
+        """For the page: the run, and its ledger (None if it left no report)."""
         ledger = {key: self.report.get(key) for key in LEDGER} if self.report else None
         times = {"began": self.began and iso(self.began), "ended": self.ended and iso(self.ended)}
         return {"run_id": self.run_id, "type": self.run_type, "state": self.state, "by": self.by, **times, "ledger": ledger}
@@ -65,7 +65,7 @@ class Stored:
 
 
 class State(NamedTuple):
-    """How a route is: ``code`` is well, waiting, held, failing, gap or new; ``since`` is ISO 8601 where it is known."""
+    """The state of a route: ``code`` is well, waiting, held, failing, gap or new; ``since`` is ISO 8601 where it is known."""
 
     code: str
     words: str
@@ -135,7 +135,7 @@ def _state(stored: Stored, checkpoint: Checkpoint | None, fault: str | None, now
 
 
 def _noted(health: dict[str, Any]) -> State | None:
-    """What the last live run noted, where it noted something bad."""
+    """The problem that the last live run noted, if any."""
     problem, since = str(health.get("problem") or ""), _moment(health.get("since"))
     if problem.startswith("held"):
         return State("waiting", "the hold is over: the next run tries the webhook again", since)
@@ -149,13 +149,15 @@ def _noted(health: dict[str, Any]) -> State | None:
 def _by_runs(stored: Stored, checkpoint: Checkpoint | None) -> State:
     reports = [run.report or {} for run in stored.runs if run.live]
     if not reports:
-        return State("well", "nothing is known to wait") if checkpoint else State("new", "no live run has ended yet")
+        return State("well", "no event is known to wait") if checkpoint else State("new", "no live run has ended yet")
     if reports[0].get("lag_seconds"):
         limit = reports[0].get("stopped") == "limit"
-        return State("waiting", "more is in the log than one run takes: the next goes on" if limit else "events are waiting")
+        return State(
+            "waiting", "the log holds more than one run takes: the next run continues" if limit else "events are waiting"
+        )
     if gaps := [report["gap"] for report in reports if report.get("gap")]:
         return State("gap", f"events of {gaps[0]} had left the tenant's log before they were read")
-    return State("well", "all that was wanted is delivered")
+    return State("well", "every selected event is delivered")
 
 
 def _health(text: str | None) -> dict[str, Any]:
@@ -167,7 +169,7 @@ def _health(text: str | None) -> dict[str, Any]:
 
 
 def _moment(value: Any) -> str | None:
-    """A time that people may have edited, as ISO 8601 in UTC; None where it is none."""
+    """A time that people may have edited, as ISO 8601 in UTC; None if it is not a time."""
     try:
         return iso(parse_time(value))
     except (ValueError, OverflowError):
@@ -252,5 +254,5 @@ SPANS = {1: (timedelta(days=1), 24), 7: (timedelta(days=7), 28), 30: (timedelta(
 
 
 def ended_after(run: Run, moment: str | None) -> bool:
-    """Whether a run ended after a time (ISO 8601); yes where there is none."""
+    """Whether a run ended after a time (ISO 8601); yes if there is no time."""
     return moment is None or (run.ended is not None and run.ended > parse_time(moment))

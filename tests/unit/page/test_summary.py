@@ -47,10 +47,10 @@ def noted(problem):
     ("stored", "code", "words"),
     [
         ({}, "new", "no live run has ended yet"),
-        ({"checkpoint": LOG_ID}, "well", "nothing is known to wait"),
-        ({"runs": [run(lag_seconds=0.0)]}, "well", "all that was wanted is delivered"),
+        ({"checkpoint": LOG_ID}, "well", "no event is known to wait"),
+        ({"runs": [run(lag_seconds=0.0)]}, "well", "every selected event is delivered"),
         ({"runs": [run(lag_seconds=9.0)]}, "waiting", "events are waiting"),
-        ({"runs": [run(lag_seconds=9.0, stopped="limit")]}, "waiting", "more is in the log than one run takes"),
+        ({"runs": [run(lag_seconds=9.0, stopped="limit")]}, "waiting", "the log holds more than one run takes"),
         ({"health": noted("events have been waiting for 1,000 s")}, "waiting", "waiting for 1,000 s"),
         ({"health": noted("failed: no answer")}, "failing", "no answer"),
         ({"health": noted("set aside: 3 events, the first 9")}, "waiting", "set aside as dead letters: 3 events, the first 9"),

@@ -10,7 +10,7 @@ export function actions(data, refresh) {
   const held = route.checkpoint.hold_until && route.checkpoint.hold_until > data.now;
   const buttons = [
     ["run-now", "Run now", may.run && !route.paused, (button) => runNow(button, route, refresh)],
-    ["switch", route.paused ? "Switch on" : "Switch off", may.pause, (button) => switchDag(button, route, refresh)],
+    ["switch", route.paused ? "Unpause" : "Pause", may.pause, (button) => switchDag(button, route, refresh)],
     ["replay", "Replay a range …", may.run && !route.paused, () => replay(route, refresh)],
     [
       "list-letters",
@@ -32,19 +32,20 @@ export function actions(data, refresh) {
         h("button", { type: "button", id, disabled: !possible, onclick: (event) => act(event.currentTarget) }, name)
       ),
     ),
-    !allowed && h("p", { class: "quiet" }, "You may look at this route, but not act on it: Airflow gives your role no more."),
+    !allowed &&
+    h("p", { class: "quiet" }, "You may view this route, but not act on it: your role in Airflow does not permit it."),
     allowed && route.paused &&
-    h("p", { class: "quiet" }, "Runs of a DAG that is switched off stay queued, so switch it on before you run or replay."),
+    h("p", { class: "quiet" }, "Runs of a paused DAG stay queued: unpause it before you run or replay."),
   ];
 }
 
 function runNow(button, route, refresh) {
   return busy(button, async () => {
     const run = await trigger(route.dag_id, {});
-    say(`Run ${run.dag_run_id} was asked for …`);
+    say(`Run ${run.dag_run_id} is triggered …`);
     const done = await ended(route.dag_id, run.dag_run_id);
     say(
-      done ? `Run ${done.run_id}: ${done.ledger?.outcome ?? done.state}` : `Run ${run.dag_run_id} is still under way.`,
+      done ? `Run ${done.run_id}: ${done.ledger?.outcome ?? done.state}` : `Run ${run.dag_run_id} is still running.`,
       done?.state === "failed",
     );
     await refresh();
@@ -54,7 +55,7 @@ function runNow(button, route, refresh) {
 function switchDag(button, route, refresh) {
   return busy(button, async () => {
     await pause(route.dag_id, !route.paused);
-    say(route.paused ? "The DAG is switched on." : "The DAG is switched off: no new run starts; one that is under way ends.");
+    say(route.paused ? "The DAG is unpaused." : "The DAG is paused: no new run starts; an active run continues to its end.");
     await refresh();
   });
 }
@@ -62,9 +63,9 @@ function switchDag(button, route, refresh) {
 function deadLetters(button, route, dagId, send, refresh) {
   return busy(button, async () => {
     const run = await trigger(dagId, { send, route: route.dag_id });
-    say(`Run ${run.dag_run_id} of ${dagId} was asked for …`);
+    say(`Run ${run.dag_run_id} of ${dagId} is triggered …`);
     const done = await endedElsewhere(dagId, run.dag_run_id);
-    say(`Run ${run.dag_run_id} of ${dagId}: ${done ?? "still under way"}.`, done === "failed");
+    say(`Run ${run.dag_run_id} of ${dagId}: ${done ?? "still running"}.`, done === "failed");
     await refresh();
   });
 }
@@ -151,7 +152,7 @@ async function dryRun(route, conf, tell) {
   const run = await trigger(route.dag_id, { ...conf, dry_run: true });
   tell("Counting with a dry run, which sends nothing …");
   const done = await ended(route.dag_id, run.dag_run_id);
-  if (!done) throw new Error(`The dry run ${run.dag_run_id} is still under way; look at it in Airflow.`);
+  if (!done) throw new Error(`The dry run ${run.dag_run_id} is still running: follow it in Airflow.`);
   if (done.state !== "success") throw new Error(`The dry run ${done.ledger?.outcome ?? "failed"}`);
   return done.ledger;
 }
@@ -160,21 +161,21 @@ function replay(route, refresh) {
   const now = Date.now();
   const from = h("input", { ...ENTERED, id: "since", value: entered(new Date(now - 3_600_000).toISOString()), required: true });
   const to = h("input", { ...ENTERED, id: "until", value: entered(new Date(now - LATE).toISOString()), required: true });
-  const types = h("input", { id: "types", placeholder: "as the route says, or such as: f, fp" });
+  const types = h("input", { id: "types", placeholder: "the route's own, or for example: f, fp" });
   const conf = () => {
     if (!from.value || !to.value) throw new Error("Fill in both times.");
     return { since: moment(from), until: moment(to), ...(types.value.trim() && { other_log_types: types.value.trim() }) };
   };
   form(
     "Replay a range",
-    ["Sends the events of a stretch of time again, with the same webhook-id. The checkpoint stays where it is."],
-    [field("From (UTC)", from), field("To, itself not part of it (UTC)", to), field("Log types", types)],
+    ["Sends the events of a time range again, with the same webhook-id. The checkpoint does not move."],
+    [field("From (UTC)", from), field("To, exclusive (UTC)", to), field("Log types", types)],
     {
       name: "Count first (dry run)",
       act: async (tell, ready) => {
         const ledger = await dryRun(route, conf(), tell);
         ready(
-          `${count(ledger.read, "event")} in this time, ${number(ledger.selected)} of them would be sent.`,
+          `${count(ledger.read, "event")} in this time range, ${number(ledger.selected)} of them would be sent.`,
           `Send ${count(ledger.selected, "event")}`,
         );
       },
@@ -183,7 +184,7 @@ function replay(route, refresh) {
       name: "Send",
       act: async () => {
         const run = await trigger(route.dag_id, conf());
-        say(`The replay ${run.dag_run_id} was asked for; it is among the runs below.`);
+        say(`The replay ${run.dag_run_id} is triggered; find it among the runs below.`);
       },
     },
     refresh,
@@ -196,9 +197,9 @@ function sendLetters(route, letters, refresh) {
     "Send dead letters again",
     [`${
       known
-        ? `About ${count(known, "event")} of this route ${known === 1 ? "is" : "are"} known to be set aside.`
-        : "None are known to be set aside; list them first to be sure."
-    } Each is sent once more, and forgotten after the webhook's 2xx. What is refused again stays.`],
+        ? `About ${count(known, "event")} of this route ${known === 1 ? "is" : "are"} set aside.`
+        : "No event is known to be set aside: list them first to be sure."
+    } Each is sent once more and removed after the webhook's 2xx. What is refused again stays.`],
     [],
     null,
     {
@@ -217,18 +218,18 @@ function lift(route, refresh) {
     "Lift the hold",
     [`The webhook asked not to be called before ${
       time(until)
-    } (${reason}). Without the hold the next live run tries it at once.`],
+    } (${reason}). Without the hold the next live run calls it immediately.`],
     [],
     null,
     {
       name: "Lift the hold",
       act: async (tell) => {
-        tell("Waiting until no run is under way …");
+        tell("Waiting until no run is active …");
         await idle(route.dag_id);
         const present = await variable(key);
         const { hold_until: _until, hold_reason: _reason, ...rest } = parsed(present?.value, key);
         await setVariable(key, JSON.stringify(rest, null, 1), present);
-        say("The hold is lifted; the next live run tries the webhook again.");
+        say("The hold is lifted; the next live run calls the webhook again.");
       },
     },
     refresh,
@@ -241,11 +242,11 @@ function use(route, refresh) {
   form(
     "Use this checkpoint",
     [
-      `The Variable ${key} holds ${spot(route.checkpoint)}, and a later try has saved ${
+      `The Variable ${key} holds ${spot(route.checkpoint)}, although a later try saved ${
         spot(instead)
-      } since: a save that arrived late or was cut off, or a restored backup.`,
-      "By itself the next run goes on from the later try's. With this one it sends again what lies between.",
-      "The DAG is paused meanwhile, and unpaused after, if it was not paused before.",
+      }: the save arrived late or was cut off, or a backup was restored.`,
+      "Unless you use this checkpoint, the next run continues from the later one. If you use it, the events between the two are sent again.",
+      "The DAG is paused in the meantime, and unpaused again if it was not paused before.",
     ],
     [],
     null,
@@ -256,11 +257,11 @@ function use(route, refresh) {
           const present = await variable(key);
           const { sum, ...rest } = parsed(present?.value, key);
           if (!sum || rest.log_id !== id) {
-            throw new Error("The checkpoint has changed meanwhile; nothing was changed. Refresh, and look again.");
+            throw new Error("The checkpoint has changed in the meantime, so nothing was done. Refresh the page and check again.");
           }
           await setVariable(key, JSON.stringify(rest, null, 1), present);
         });
-        say(`The next live run goes on from ${spot(route.checkpoint)}.`);
+        say(`The next live run continues from ${spot(route.checkpoint)}.`);
       },
     },
     refresh,
@@ -270,7 +271,7 @@ function use(route, refresh) {
 async function whilePaused(route, tell, work) {
   if (!route.paused) await pause(route.dag_id, true);
   try {
-    tell("Waiting until no run is under way …");
+    tell("Waiting until no run is active …");
     await idle(route.dag_id);
     await work();
   } finally {
@@ -282,8 +283,10 @@ function parsed(text, key) {
   try {
     const value = JSON.parse(text);
     if (value && typeof value === "object") return value;
-  } catch { /* said below */ }
-  throw new Error(`The Variable ${key} cannot be read here, or Airflow masks it because of its name. Change it by CLI.`);
+  } catch { /* the error below says it */ }
+  throw new Error(
+    `The Variable ${key} cannot be read here, or Airflow masks it because of its name. Change it with the Airflow CLI.`,
+  );
 }
 
 // The time that a log id carries, as Auth0 makes them: 900, then year to milliseconds.
@@ -299,31 +302,31 @@ function move(route, may, refresh) {
   const id = h("input", { id: "log-id", inputmode: "numeric", pattern: "[0-9]*", placeholder: "instead of a time" });
   const place = () => {
     const text = id.value.trim();
-    if (text && !/^[0-9]+$/.test(text)) throw new Error("A log id is made of digits only.");
+    if (text && !/^[0-9]+$/.test(text)) throw new Error("A log id consists of digits only.");
     if (!text && !at.value) throw new Error("Fill in a time or a log id.");
     return { value: text || moment(at), moment: text ? timeOf(text) : moment(at) };
   };
   form(
     "Move the checkpoint",
     [
-      "Live runs go on after this place. Back: what lies between is sent again. Forward: what lies between is never sent.",
-      "The DAG is switched off while the checkpoint is moved, and on again after, if it was on.",
+      "Live runs continue after this position. If you move back, the events in between are sent again. If you move forward, the events in between are never sent.",
+      "The DAG is paused while the checkpoint moves, and unpaused again if it was not paused before.",
     ],
-    [field("Go on after this time (UTC)", at), field("or after this log id", id)],
-    { name: "What would that mean?", act: (tell, ready) => meaning(route, may, place(), tell, ready) },
+    [field("Continue after this time (UTC)", at), field("or after this log id", id)],
+    { name: "Count first (dry run)", act: (tell, ready) => meaning(route, may, place(), tell, ready) },
     {
       name: "Move the checkpoint",
       act: async (tell) => {
         const { value } = place();
         await whilePaused(route, tell, async () => setVariable(key, value, await variable(key)));
-        say(`The checkpoint is at ${value}; the next live run goes on from there.`);
+        say(`The checkpoint is at ${value}; the next live run continues from there.`);
       },
     },
     refresh,
   );
 }
 
-// Says in events what a move means: a dry run counts what lies between the two places.
+// Says what a move means in events: a dry run counts the events between the two positions.
 async function meaning(route, may, { moment: to }, tell, ready) {
   const from = route.checkpoint.date;
   const latest = new Date(Date.now() - LATE).toISOString();
@@ -331,11 +334,11 @@ async function meaning(route, may, { moment: to }, tell, ready) {
     const why = !from
       ? "there is no checkpoint yet"
       : !to
-      ? "this log id carries no time"
+      ? "this log id contains no time"
       : route.paused
-      ? "the DAG is switched off, and runs of such a DAG stay queued"
+      ? "the DAG is paused, and runs of a paused DAG stay queued"
       : "you may not start runs";
-    ready(`What lies between cannot be counted: ${why}. You can move all the same.`, "Move without a count");
+    ready(`The events in between cannot be counted: ${why}. You can still move the checkpoint.`, "Move without a count");
     return;
   }
   const back = to < from;
@@ -343,7 +346,7 @@ async function meaning(route, may, { moment: to }, tell, ready) {
   const until = wanted < latest ? wanted : latest;
   const direction = `${back ? "Back" : "Forward"} by ${span((Date.parse(wanted) - Date.parse(since)) / 1000)}`;
   if (since >= until) {
-    ready(`${direction}: too little time lies between to count, or it is just over.`, "Move the checkpoint");
+    ready(`${direction}: the time in between is too short or too recent to count.`, "Move the checkpoint");
     return;
   }
   const ledger = await dryRun(route, { since, until }, tell);

@@ -36,7 +36,7 @@ export function since(iso, now) {
   return iso ? `${time(iso)}, ${span((Date.parse(now) - Date.parse(iso)) / 1000)} ago` : "never";
 }
 
-// The page lies in a frame of Airflow's that may not navigate the window, so Airflow's own router is told where to go.
+// Airflow shows the page in a frame that may not navigate the window, so it asks Airflow's own router to navigate.
 export function airflowLink(path, text, label) {
   const url = new URL(`../${path}`, document.baseURI);
   const follow = (event) => {

@@ -8,7 +8,7 @@ const dagId = query.get("dag");
 let days = "1";
 
 const STATES = {
-  well: "✓ well",
+  well: "✓ healthy",
   waiting: "… waiting",
   held: "‖ held",
   failing: "✗ failing",
@@ -17,14 +17,14 @@ const STATES = {
 };
 
 function badge(route) {
-  const off = route.paused ? [" ", h("span", { class: "state off" }, "◌ switched off")] : [];
+  const off = route.paused ? [" ", h("span", { class: "state off" }, "◌ paused")] : [];
   return [h("span", { class: `state ${route.state.code}` }, STATES[route.state.code] ?? route.state.code), ...off];
 }
 
 function watch(route) {
   if (!route.settings) return "not known here";
-  if (route.settings.watch === null) return "off: the clock alone";
-  return `${route.paused ? "off while switched off; else " : ""}every ${span(route.settings.watch)}`;
+  if (route.settings.watch === null) return "off: runs start on the schedule only";
+  return `${route.paused ? "off while paused; otherwise " : ""}every ${span(route.settings.watch)}`;
 }
 
 function all(data) {
@@ -45,12 +45,12 @@ function all(data) {
       "p",
       { class: "answer" },
       bad
-        ? `${number(bad)} of ${count(routes.length, "route")} ${bad === 1 ? "is" : "are"} not well.`
+        ? `${number(bad)} of ${count(routes.length, "route")} ${bad === 1 ? "is" : "are"} unhealthy.`
         : routes.length
-        ? `All ${number(routes.length)} routes are well.`
+        ? `${routes.length === 1 ? "The one route is" : `All ${number(routes.length)} routes are`} healthy.`
         : "There are no routes here that you may see.",
     ),
-    table("Routes, those that are not well first", columns, rows, ""),
+    table("Routes, the unhealthy ones first", columns, rows, ""),
   ];
 }
 
@@ -71,13 +71,13 @@ function one(data) {
       h("p", {}, badge(route), " ", route.state.words),
       route.state.since && h("p", {}, `Since ${since(route.state.since, data.now)}.`),
       route.paused &&
-        h("p", {}, "The DAG is switched off: no run starts, and nothing is lost for as long as the tenant keeps its log."),
+        h("p", {}, "The DAG is paused: no run starts. No event is lost as long as the tenant keeps its log."),
     ),
     checkpoint.instead &&
     h(
       "p",
       {},
-      `An older save than the last one is stored here: it arrived late or was cut off, or a backup was restored. The next run goes on from ${
+      `The stored checkpoint is older than the last save: it arrived late, was cut off, or comes from a backup. The next run continues from ${
         spot(checkpoint.instead)
       }, which a later try saved.`,
     ),
@@ -89,7 +89,7 @@ function one(data) {
       ["Watch", watch(route)],
       ["Checkpoint, time", checkpoint.date ? since(checkpoint.date, data.now) : "none yet"],
       ["Checkpoint, log id", h("span", { class: "id" }, checkpoint.log_id ?? "none")],
-      ["From, to", settings ? `${settings.auth0_conn_id}, ${settings.webhook_conn_id}` : "not known here"],
+      ["Connections", settings ? `${settings.auth0_conn_id}, ${settings.webhook_conn_id}` : "not known here"],
       ["Schedule", settings ? `${settings.schedule} (cron, UTC)` : "not known here"],
     ]),
     h("h2", {}, "Delivered"),
@@ -147,7 +147,7 @@ function runs(data) {
     ["Not reached", "number"],
     ["Outcome"],
   ];
-  return table("Newest first; each leads to the run in Airflow", columns, rows, "There are no runs yet.");
+  return table("Newest first; each links to the run in Airflow", columns, rows, "There are no runs yet.");
 }
 
 function letters(data) {
@@ -157,7 +157,7 @@ function letters(data) {
   ) => [h("span", { class: "id" }, letter.log_id), letter.type, letter.answer, time(letter.at), number(letter.tries)]);
   return [
     !data.may.see_letters
-      ? h("p", {}, "You may not see the runs that list dead letters; below are those that the runs in the time shown name.")
+      ? h("p", {}, "You may not see the runs that list dead letters. The table holds those that the runs in the time shown name.")
       : h(
         "p",
         {},
@@ -167,7 +167,7 @@ function letters(data) {
             runLink(found.dag_id, found.listed_by, "the listing"),
             "). ",
           ]
-          : "They have not been listed lately. ",
+          : "No recent run has listed them. ",
         found.since
           ? `${number(found.since)} set aside since then, in the time shown.`
           : "None set aside since, in the time shown.",
@@ -176,7 +176,7 @@ function letters(data) {
       "Set aside, with the answer that refused them",
       [["Log id"], ["Type"], ["Answer"], ["Last try"], ["Tries", "number"]],
       rows,
-      "None are known.",
+      "None.",
     ),
   ];
 }
@@ -208,7 +208,7 @@ function theme() {
   let dark = matchMedia("(prefers-color-scheme: dark)").matches;
   try {
     if (window.parent !== window) dark = window.parent.document.documentElement.classList.contains("dark");
-  } catch { /* another origin's frame: as the browser says */ }
+  } catch { /* a frame of another origin: keep what the browser prefers */ }
   document.documentElement.classList.toggle("dark", dark);
 }
 
@@ -223,7 +223,7 @@ document.getElementById("refresh").addEventListener("click", () => {
   say("");
   load();
 });
-// By itself only while nobody is at work in it: new rows under a reader's focus help nobody.
+// Reload only while nobody uses the page: new rows under a reader's focus help nobody.
 setInterval(() => {
   if (!document.hidden && [document.body, null].includes(document.activeElement)) load();
 }, 30000);
