@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.live.stack import running_airflow
+from tests.live.support.stack import running_airflow
 from tests.support.processes import run
 
 AT_ONCE = 4

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from simulation.local_airflow import LocalAirflow
-from tests.live.stack import routes_of, running_airflow
+from tests.live.support.stack import routes_of, running_airflow
 
 
 def pytest_collection_modifyitems(items):

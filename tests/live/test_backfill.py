@@ -6,7 +6,7 @@ from datetime import datetime
 
 from auth0_webhooks.model.checkpoint import parse_checkpoint
 from auth0_webhooks.times import iso
-from tests.live.past import HOUR, Past
+from tests.live.support.past import HOUR, Past
 
 
 def test_a_backfill_by_the_cli_delivers_each_interval_once_beside_a_live_run(route):

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from tests.live.interrupted import BOUND, Interrupted
+from tests.live.support.interrupted import BOUND, Interrupted
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import time
 import pytest
 
 from auth0_webhooks.times import iso
-from tests.live.browser import MISSING, Browser
-from tests.live.past import HOUR, Past
+from tests.live.support.browser import MISSING, Browser
+from tests.live.support.past import HOUR, Past
 
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING)
 

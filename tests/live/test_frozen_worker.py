@@ -6,7 +6,7 @@ import contextlib
 import sqlite3
 import time
 
-from tests.live.interrupted import BOUND, Interrupted
+from tests.live.support.interrupted import BOUND, Interrupted
 
 
 def is_writable(airflow):

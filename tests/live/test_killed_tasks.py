@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.live.interrupted import BOUND, Interrupted
+from tests.live.support.interrupted import BOUND, Interrupted
 
 
 def test_a_deliver_task_that_is_killed_repeats_at_most_what_was_not_saved(route):

@@ -15,9 +15,9 @@ from selenium.webdriver.common.keys import Keys
 
 from auth0_webhooks.reading.window import SETTLE
 from auth0_webhooks.times import iso, parse_time
-from tests.live.browser import BROWSE, MISSING
-from tests.live.page import DEAD_LETTERS, Page, Stack, behave
-from tests.live.stack import routes_of
+from tests.live.support.browser import BROWSE, MISSING
+from tests.live.support.page import DEAD_LETTERS, Page, Stack, behave
+from tests.live.support.stack import routes_of
 
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING)
 

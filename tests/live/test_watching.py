@@ -7,7 +7,7 @@ import time
 import pytest
 
 from auth0_webhooks.triggers.log_watch import REMIND_SECONDS
-from tests.live.stack import routes_of
+from tests.live.support.stack import routes_of
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 
-from tests.live.browser import Browser
-from tests.live.stack import PAGE
+from tests.live.support.browser import Browser
+from tests.live.support.stack import PAGE
 
 DEAD_LETTERS = "auth0_webhook_dead_letters"
 
