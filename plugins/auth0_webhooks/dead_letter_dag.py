@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import DAG, BaseOperator, Param
 
-from auth0_webhooks.errors import EndpointUnavailableError, SettingError, WebhookRouteError
+from auth0_webhooks.errors import DeadLetterStoreError, EndpointUnavailableError, SettingError, WebhookRouteError
 from auth0_webhooks.names import DEAD_LETTER_DAG_ID
 from auth0_webhooks.privacy.redaction import redaction_mark
 from auth0_webhooks.settings.route import Route
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from auth0_webhooks.model.events import LogEvent
-    from auth0_webhooks.payload.payload import Payload
+    from auth0_webhooks.payload.payload import Message, Payload
     from auth0_webhooks.privacy.redaction import Redaction
     from auth0_webhooks.state.dead_letters import DeadLetter, DeadLetterStore
     from auth0_webhooks.webhook.endpoint import Endpoint
@@ -34,12 +36,13 @@ LISTED = 100
 
 @dataclass
 class Outcome:
-    """What became of one route's dead letters. found = sent + refused + left."""
+    """What became of one route's dead letters. found = sent + refused + left; ``unreadable`` files come on top, and stay."""
 
     found: int = 0
     sent: int = 0
     refused: int = 0
     left: int = 0
+    unreadable: int = 0
     stopped_by: str | None = None
     listed: list[dict[str, Any]] = field(default_factory=list)
 
@@ -52,7 +55,11 @@ class DeadLetterOperator(BaseOperator):
         self.routes = routes
 
     def execute(self, context: Context) -> None:
-        """Work through the routes; pushes XCom ``report``, by route, before a failure is raised too."""
+        """Work through the routes; pushes XCom ``report``, by route, before a failure is raised too.
+
+        :raises EndpointUnavailableError: in the end, when something could not be listed or sent.
+        :raises DeadLetterStoreError: in the end, when all was listed or sent but what cannot be read.
+        """
         asked, send = context["params"]["route"], context["params"]["send"]
         routes = [route for route in self.routes if asked in (None, route.name)]
         if not routes:
@@ -63,19 +70,20 @@ class DeadLetterOperator(BaseOperator):
                 outcome = report[route.name] = Outcome()
                 try:
                     self._work(route, outcome, send=send)
-                except WebhookRouteError as error:
-                    # One route's fault keeps no other's letters back; one that sets nothing aside need have no place for it.
+                # One route's fault keeps no other's letters back.
+                except SettingError as error:
+                    # A route that sets nothing aside need have no place for it.
                     if route.on_reject == "dead_letter" or asked:
                         outcome.stopped_by = str(error)
+                except WebhookRouteError as error:
+                    outcome.stopped_by = str(error)
+                except Exception as error:
+                    log.exception("the dead letters of route %s", route.name)
+                    outcome.stopped_by = f"{type(error).__name__}: this task's log says where"
         finally:
             context["ti"].xcom_push("report", {name: asdict(outcome) for name, outcome in report.items()})
             log.info("%s", "\n".join(_lines(report)))
-        stopped = {name: outcome.stopped_by for name, outcome in report.items() if outcome.stopped_by}
-        if stopped:
-            reasons = "; ".join(f"{name}: {reason}" for name, reason in stopped.items())
-            raise EndpointUnavailableError(
-                f"not everything could be listed or sent again ({reasons}); what is left stays set aside"
-            )
+        _raise_in_the_end(report)
 
     @staticmethod
     def _work(route: Route, outcome: Outcome, *, send: bool) -> None:
@@ -83,63 +91,100 @@ class DeadLetterOperator(BaseOperator):
         from auth0_webhooks.state.dead_letters import DeadLetterStore
 
         store = DeadLetterStore(route)
-        if send:
-            payload, redaction = payload_of(route), redaction_of(route)
-            letters = _redacted(store.letters(), redaction, redaction_mark(route.redact))
-            asyncio.run(_send(endpoint_of(route, payload), payload, store, letters, outcome, calls=route.concurrent_calls))
-        else:
-            for letter, _ in store.letters():
-                outcome.left += 1
-                _note(outcome, letter)
+        try:
+            if send:
+                payload, redaction = payload_of(route), redaction_of(route)
+                prepare = partial(_prepared, payload=payload, redaction=redaction, mark=redaction_mark(route.redact))
+                asyncio.run(_send(endpoint_of(route, payload), prepare, store, outcome, calls=route.concurrent_calls))
+            else:
+                for letter, _ in store.letters():
+                    _note(outcome, letter)
+        finally:
+            outcome.unreadable += store.unreadable
 
 
-def _redacted(
-    letters: Iterator[tuple[DeadLetter, LogEvent]], redaction: Redaction | None, mark: str
-) -> Iterator[tuple[DeadLetter, LogEvent]]:
-    """The letters with their events as the route redacts them today; what it redacted by the same rules stays as it is."""
-    for letter, event in letters:
-        yield letter, event._replace(body=redaction.body(event)) if redaction and letter.redaction != mark else event
+Prepare = Callable[["DeadLetter", "LogEvent"], "tuple[LogEvent, Message]"]
+
+
+def _prepared(
+    letter: DeadLetter, event: LogEvent, *, payload: Payload, redaction: Redaction | None, mark: str
+) -> tuple[LogEvent, Message]:
+    """A letter's event as the route redacts it today, and its POST; what it redacted by the same rules stays as it is."""
+    if redaction and letter.redaction != mark:
+        event = event._replace(body=redaction.body(event))
+    return event, payload.message([event])
 
 
 async def _send(
     endpoint: Endpoint,
-    payload: Payload,
+    prepare: Prepare,
     store: DeadLetterStore,
-    letters: Iterator[tuple[DeadLetter, LogEvent]],
     outcome: Outcome,
     *,
     calls: int,
 ) -> None:
     from auth0_webhooks.webhook import answers as outcomes
 
+    letters = store.letters()
     async with endpoint.session(calls) as session:
 
         async def work() -> None:
-            for letter, event in letters:
-                _note(outcome, letter)
-                outcome.left += 1
+            for letter, stored in letters:
                 if outcome.stopped_by:
+                    _note(outcome, letter)
                     continue  # only counted
-                message = payload.message([event])
+                try:
+                    event, message = prepare(letter, stored)
+                except Exception as error:  # noqa: BLE001 - whatever is wrong with one letter, the others are sent
+                    log.error(  # noqa: TRY400 - the message of an error could repeat the event
+                        "the dead letter of event %s cannot be put into a POST (%s) and is skipped: where the route's redact, "
+                        "payload or envelope has changed since, undo that, or replay the time of the event",
+                        letter.log_id,
+                        type(error).__name__,
+                    )
+                    outcome.unreadable += 1
+                    continue
+                _note(outcome, letter)
                 answer = await endpoint.post(session, message)
                 meaning = outcomes.outcome_of(answer, deep=message.deep)
-                if meaning is outcomes.Outcome.DELIVERED:
-                    await asyncio.to_thread(store.remove, letter.log_id)
-                    outcome.sent += 1
-                elif meaning is outcomes.Outcome.EVENT_REFUSED:
-                    await asyncio.to_thread(store.put, event, answer, letter.tries + 1)
-                    outcome.refused += 1
-                else:
-                    # The endpoint is not well: sending it the rest would help nobody.
-                    outcome.stopped_by = f"the webhook at {endpoint.name}: {answer}"
+                try:
+                    if meaning is outcomes.Outcome.DELIVERED:
+                        await asyncio.to_thread(store.remove, letter.log_id)
+                        outcome.sent += 1
+                    elif meaning is outcomes.Outcome.EVENT_REFUSED:
+                        await asyncio.to_thread(store.put, event, answer, letter.tries + 1)
+                        outcome.refused += 1
+                    else:
+                        # The endpoint takes nothing now: sending it the rest would help nobody.
+                        outcome.stopped_by = f"the webhook at {endpoint.name}: {answer}"
+                        continue
+                except DeadLetterStoreError as error:
+                    # What the others have under way ends as it does without this fault.
+                    outcome.stopped_by = str(error)
                     continue
                 outcome.left -= 1
 
         await asyncio.gather(*(work() for _ in range(calls)))
 
 
+def _raise_in_the_end(report: dict[str, Outcome]) -> None:
+    """Fail the run for what a person has to look at, now that everything else is done."""
+    stopped = {name: outcome.stopped_by for name, outcome in report.items() if outcome.stopped_by}
+    unreadable = {name: outcome.unreadable for name, outcome in report.items() if outcome.unreadable}
+    reasons = [f"{name}: {reason}" for name, reason in stopped.items()]
+    reasons += [f"{name}: {count} dead letters cannot be read, this task's log names each" for name, count in unreadable.items()]
+    if stopped:
+        raise EndpointUnavailableError(
+            f"not everything could be listed or sent again ({'; '.join(reasons)}); what is left stays set aside"
+        )
+    if unreadable:
+        raise DeadLetterStoreError(f"{'; '.join(reasons)}, and what to do; all others were worked through")
+
+
 def _note(outcome: Outcome, letter: DeadLetter) -> None:
+    """Count a letter as found and, until more is known, as left."""
     outcome.found += 1
+    outcome.left += 1
     if len(outcome.listed) < LISTED:
         outcome.listed.append(letter.summary())
 
@@ -148,7 +193,7 @@ def _lines(report: dict[str, Outcome]) -> Iterator[str]:
     for name, outcome in report.items():
         yield (
             f"{name}: {outcome.found} dead letters found, {outcome.sent} delivered now, {outcome.refused} refused again, "
-            f"{outcome.left} left as they were"
+            f"{outcome.left} left as they were, {outcome.unreadable} cannot be read"
         )
         for letter in outcome.listed:
             yield f"  {letter['log_id']}  {letter['type']:<12} {letter['at']}  {letter['answer']} ({letter['tries']} tries)"
@@ -203,4 +248,7 @@ file, and goes on. This DAG lists those files and sends them again: *Trigger* it
 By CLI: `airflow dags trigger auth0_webhook_dead_letters --conf '{"send": true, "route": "auth0_log_webhooks"}'`
 
 A file is removed after the webhook's 2xx. The `webhook-id` is the same as on the first try.
+
+A file that cannot be read (it breaks off, belongs to another user, is a folder) is skipped and stays. The others are listed
+and sent; then the run fails, and its log names each such file and says what to do.
 """

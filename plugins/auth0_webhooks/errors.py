@@ -104,7 +104,7 @@ class EventRefusedError(WebhookRouteError):
 
 
 class DeadLetterStoreError(WebhookRouteError):
-    """A refused event could not be set aside, so nothing may pass it."""
+    """A refused event could not be set aside, so nothing may pass it; or dead letters could not be read or removed."""
 
 
 class DeliveryStoppedError(WebhookRouteError):

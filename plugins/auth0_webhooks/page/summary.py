@@ -239,6 +239,7 @@ def dead_letters(listing: Run | None, dag_id: str, later: Iterable[dict[str, Any
         "listed_by": listing.run_id if listing else None,
         "sent": _count(found, "sent"),
         "waiting": waiting,
+        "unreadable": _count(found, "unreadable"),
         "since": more,
         "letters": [{key: letter.get(key) for key in shown} for letter in letters if isinstance(letter, dict)],
     }

@@ -7,10 +7,13 @@ A file's first line says as JSON what happened; the rest is the event, to the le
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
+import logging
 import os
+import uuid
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +22,7 @@ from airflow.sdk import ObjectStoragePath
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 from auth0_webhooks.errors import DeadLetterStoreError, SettingError
+from auth0_webhooks.model.deep_json import read_object
 from auth0_webhooks.model.events import LogEvent, Position
 from auth0_webhooks.privacy.redaction import redaction_mark
 from auth0_webhooks.times import iso
@@ -27,8 +31,12 @@ if TYPE_CHECKING:
     from auth0_webhooks.settings.route import Route
     from auth0_webhooks.webhook.answers import Answer
 
+log = logging.getLogger(__name__)
+
 DEFAULT_FOLDER = "auth0_webhook_dead_letters"
 """Below AIRFLOW_HOME, where a route names no other place."""
+SUFFIX = ".letter"
+"""How the name of a dead letter's file ends; before it comes the log id."""
 NAMED = 20
 """How many of the events that a run set aside its report names; it counts them all."""
 
@@ -56,7 +64,12 @@ class DeadLetter:
 
 
 class DeadLetterStore:
-    """The dead letters of one route. ``set_aside`` names the first that were put there through this object.
+    """The dead letters of one route.
+
+    ``set_aside`` names the first that were put there through this object. ``unreadable`` is how many files the last
+    :meth:`letters` skipped.
+
+    On a local disk files and folders are made for their owner alone (0600, 0700): all that read or send them run as one user.
 
     :raises SettingError: when the path cannot be used, or is a folder of this machine while tasks may run on others.
     """
@@ -64,11 +77,13 @@ class DeadLetterStore:
     def __init__(self, route: Route) -> None:
         self._route = route
         self.set_aside: list[dict[str, Any]] = []
+        self.unreadable = 0
+        self._folder: Any
         try:
             place = ObjectStoragePath(dead_letter_path(route))
-            self._folder = place / route.name
             local = place.protocol in {"", "file", "local"}
             place.fs  # noqa: B018 - finds out whether anything serves this scheme, and its connection
+            self._folder = Path(place.path) / route.name if local else place / route.name
         except (ValueError, ImportError, OSError, AirflowNotFoundException) as error:
             raise SettingError(
                 f"route {route.name!r}: key 'dead_letter_path': no object storage can be reached by it "
@@ -96,44 +111,163 @@ class DeadLetterStore:
             iso(datetime.now(timezone.utc)),
             redaction_mark(self._route.redact),
         )
-        content = json.dumps(asdict(letter)) + "\n" + event.body
-        path, temporary = self._path(event.log_id), self._folder / f".{event.log_id}.{os.getpid()}.tmp"
+        content = (json.dumps(asdict(letter)) + "\n" + event.body).encode()
+        write = _write_to_disk if isinstance(self._folder, Path) else _write_to_store
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as file:  # type: ignore[no-untyped-call]
-                file.write(content.encode())
-                file.flush()
-                with contextlib.suppress(AttributeError, OSError, ValueError):  # object storage has no file descriptor
-                    os.fsync(file.fileno())
-            temporary.fs.mv(temporary.path, path.path)
+            write(self._path(event.log_id), content)
         except Exception as error:
             raise DeadLetterStoreError(
                 f"event {event.log_id} was refused, and cannot be set aside under {self._folder}: {type(error).__name__}; "
-                "the checkpoint stays before it. Mend the store, or the route's dead_letter_path"
+                "the checkpoint stays before it. Repair the store, or change the route's dead_letter_path"
             ) from error
         if len(self.set_aside) < NAMED:
             self.set_aside.append(letter.summary())
 
     def letters(self) -> Iterator[tuple[DeadLetter, LogEvent]]:
-        """Everything that is set aside, by log id."""
-        if not self._folder.exists():
-            return
-        for path in sorted(self._folder.iterdir(), key=lambda path: path.name):
-            if path.name.endswith(".letter"):
-                head, _, body = path.read_bytes().decode().partition("\n")
-                letter = DeadLetter(**json.loads(head))
-                yield letter, LogEvent(letter.log_id, letter.date, letter.type, body, Position(None, None))
+        """Everything that is set aside and can be read, by log id. What cannot be read is counted, logged, and left as it is.
+
+        :raises DeadLetterStoreError: when the files cannot be listed.
+        """
+        self.unreadable = 0
+        for path in self._files():
+            try:
+                found = _read(path)
+            except FileNotFoundError:
+                continue  # removed since the files were listed
+            except Exception as error:  # noqa: BLE001 - whatever is wrong with one file, the others are read
+                self.unreadable += 1
+                log.error("%s", _of_unreadable(path, error))  # noqa: TRY400 - its trace helps nobody
+                continue
+            yield found
 
     def remove(self, log_id: str) -> None:
-        """Forget one, after it was delivered."""
-        self._path(log_id).unlink()
+        """Forget one, after it was delivered.
+
+        :raises DeadLetterStoreError: when it cannot be removed, so that it would be sent again.
+        """
+        path = self._path(log_id)
+        try:
+            path.unlink()
+        except FileNotFoundError:
+            pass  # it is gone, as it should be
+        except Exception as error:
+            raise DeadLetterStoreError(
+                f"event {log_id} was delivered, but its dead letter {path} cannot be removed ({type(error).__name__}): "
+                "remove it by hand, or it is sent again"
+            ) from error
+
+    def _files(self) -> list[Any]:
+        try:
+            # Not asked for beforehand: a folder that this user may not see would seem not to be there.
+            return sorted((path for path in self._folder.iterdir() if path.name.endswith(SUFFIX)), key=lambda path: path.name)
+        except FileNotFoundError:
+            return []
+        except Exception as error:
+            raise DeadLetterStoreError(
+                f"the dead letters of route {self._route.name!r} under {self._folder} cannot be listed ({type(error).__name__}): "
+                "give the user that runs the tasks access to it, or repair the store"
+            ) from error
 
     def _path(self, log_id: str) -> Any:
-        return self._folder / f"{log_id}.letter"
+        return self._folder / f"{log_id}{SUFFIX}"
+
+
+def _write_to_disk(path: Path, content: bytes) -> None:
+    """Write a file that only its owner can read, and make sure that it is there after a power cut, too."""
+    for folder in reversed([folder for folder in (path.parent, *path.parent.parents) if not folder.exists()]):
+        folder.mkdir(mode=0o700, exist_ok=True)
+        _sync_folder(folder.parent)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable, where its file system can do that."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in {errno.EINVAL, errno.ENOTSUP}:
+            raise
+    finally:
+        os.close(handle)
+
+
+def _write_to_store(path: Any, content: bytes) -> None:
+    """Write an object, whole or not at all."""
+    temporary = path.parent / f".{path.name}.{uuid.uuid4().hex}.tmp"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with temporary.open("wb") as file:
+        file.write(content)
+    temporary.fs.mv(temporary.path, path.path)
+
+
+def _read(path: Any) -> tuple[DeadLetter, LogEvent]:
+    """Read one file.
+
+    :raises ValueError: saying what is wrong, without a word of what the file holds.
+    :raises OSError: when it cannot be read.
+    """
+    try:
+        head, _, body = path.read_bytes().decode().partition("\n")
+        stored = json.loads(head)
+    except (ValueError, RecursionError):
+        raise ValueError("its first line is not the JSON that says what happened") from None
+    # Keys that a later version adds are no fault.
+    known = {key: value for key, value in stored.items() if key in _FIELDS} if isinstance(stored, dict) else {}
+    if not known.keys() >= _REQUIRED or not all(isinstance(known[key], _FIELDS[key]) for key in known):
+        raise ValueError("its first line lacks a key, or holds one of another kind")
+    letter = DeadLetter(**known)
+    if path.name != f"{letter.log_id}{SUFFIX}":
+        raise ValueError("its name is not that of the event in it")
+    if not _is_whole(body):
+        raise ValueError("the event in it breaks off, or is not JSON")
+    return letter, LogEvent(letter.log_id, letter.date, letter.type, body, Position(None, None))
+
+
+_FIELDS = {field.name: int if field.name == "tries" else str for field in fields(DeadLetter)}
+_REQUIRED = _FIELDS.keys() - {"redaction"}
+
+
+def _is_whole(body: str) -> bool:
+    """Whether a text is a JSON object from its first to its last character."""
+    try:
+        try:
+            # Numbers stay texts: Python makes none of more than 4,300 digits.
+            return isinstance(json.loads(body, parse_int=str, parse_float=str), dict)
+        except RecursionError:
+            _, end = read_object(body, 0)
+            return not body[end:].strip()
+    except ValueError:
+        return False
+
+
+def _of_unreadable(path: Any, error: Exception) -> str:
+    if isinstance(error, PermissionError):
+        reason = "the user that runs the tasks may not read it: give it to that user"
+    elif isinstance(error, IsADirectoryError):
+        reason = "it is a folder: remove it"
+    else:
+        what = str(error) if type(error) is ValueError else f"{type(error).__name__}: try again, and where that does not help"
+        reason = (
+            f"{what}: restore it from a backup, or remove it and replay the time in which event {path.name.removesuffix(SUFFIX)} "
+            "happened, while the tenant keeps its log"
+        )
+    return f"the dead letter {path} cannot be read and is skipped: {reason}"
 
 
 def dead_letter_path(route: Route) -> str:
-    """Where the route's dead letters lie: as it says, or below AIRFLOW_HOME."""
+    """Where the route's dead letters are: as it says, or below AIRFLOW_HOME."""
     home = Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser()
     return route.dead_letter_path or f"file://{home / DEFAULT_FOLDER}"
 

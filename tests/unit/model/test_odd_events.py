@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+from functools import partial
 
 import pytest
 
-from auth0_webhooks.dead_letter_dag import Outcome, _send
+from auth0_webhooks.dead_letter_dag import Outcome, _prepared, _send
 from auth0_webhooks.errors import EndpointUnavailableError, EventRefusedError
 from auth0_webhooks.filtering.selection import Selection, Tally, select
 from auth0_webhooks.filtering.where import Where
@@ -111,7 +112,8 @@ def test_a_deep_dead_letter_that_is_sent_again_in_vain_holds_up_no_other(receive
     batch.events[0] = batch.events[0]._replace(body=batch.events[0].body.replace('"n": 0', '"n": [0]'))
     delivery(receiver.url, Keeper(), batch.events, dead_letters=store).run(lambda: [batch])
     receiver.behave, outcome = lambda _post: 200, Outcome()
-    asyncio.run(_send(endpoint(receiver.url), Payload(), store, store.letters(), outcome, calls=1))
+    prepare = partial(_prepared, payload=Payload(), redaction=None, mark="")
+    asyncio.run(_send(endpoint(receiver.url), prepare, store, outcome, calls=1))
     assert (outcome.sent, outcome.refused, outcome.left, outcome.stopped_by) == (len(batch.events) - 2, 1, 0, None)
     ((_, event),) = store.letters()
     assert DEEP in event.body

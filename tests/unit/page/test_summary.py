@@ -127,7 +127,13 @@ def test_once_everything_is_sent_again_nothing_is_listed_as_set_aside():
     report = {"r": {"found": 1, "sent": 1, "left": 0, "refused": 0, "listed": listed}}
     listing = Run("l", "manual", "success", NOW, NOW, None, report)
     shown = dead_letters(listing, "r", [])
-    assert (shown["waiting"], shown["letters"]) == (0, [])
+    assert (shown["waiting"], shown["unreadable"], shown["letters"]) == (0, 0, [])
+
+
+def test_files_that_a_listing_could_not_read_are_counted_beside_those_that_wait():
+    report = {"r": {"found": 1, "sent": 0, "left": 1, "refused": 0, "unreadable": 2, "listed": [{"log_id": "1"}]}}
+    shown = dead_letters(Run("l", "manual", "failed", NOW, NOW, None, report), "r", [])
+    assert (shown["waiting"], shown["unreadable"], len(shown["letters"])) == (1, 2, 1)
 
 
 def saved(number, since, save=1):

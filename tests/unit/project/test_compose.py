@@ -176,3 +176,13 @@ def test_the_image_holds_what_the_dags_import_and_no_keys():
     assert {line[1:] for line in ignored if line.startswith("!")} == {
         "requirements.txt", "constraints.txt", "pyproject.toml", "README.md", "plugins", "dags", "demo", "simulation",
     }  # fmt: skip
+
+
+def test_all_that_see_dead_letters_run_as_one_user():
+    """A dead letter can be read by its owner alone."""
+    sharing = [service for service in SERVICES.values() if any("dead-letters:" in str(one) for one in service.get("volumes", []))]
+    assert len(sharing) >= len(AIRFLOW)
+    assert {service.get("user") for service in sharing} == {None}, "the user of their one image"
+    assert len({service["image"] for service in sharing}) == 1
+    assert "run_as_user" not in TEXT.lower()
+    assert "DEFAULT_IMPERSONATION" not in TEXT

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import tempfile
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +19,7 @@ from auth0_webhooks.settings.route import Route
 from auth0_webhooks.state.dead_letters import DeadLetterStore
 from auth0_webhooks.webhook.answers import Answer
 from tests.support.factory import START, Keeper, delivery, events, log_id, one_batch, wait_for
+from tests.support.letters import LETTERS
 
 REFUSAL = Answer(422, "Unprocessable Entity", None, "no such user")
 
@@ -191,3 +196,162 @@ def test_no_half_written_file_stays(store, tmp_path):
     (event,) = events(1)
     store.put(event, REFUSAL, 1)
     assert [path.name for path in (tmp_path / "letters" / "r").iterdir()] == [f"{log_id(1)}.letter"]
+
+
+def folder_of(tmp_path):
+    return tmp_path / "letters" / "r"
+
+
+def break_off(path):
+    path.write_bytes(path.read_bytes()[:-5])
+
+
+def in_its_place_a_folder(path):
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (break_off, "the event in it breaks off"),
+        (lambda path: path.write_bytes(path.read_bytes()[:40]), "its first line is not the JSON"),
+        (lambda path: path.write_bytes(path.read_bytes().partition(b"\n")[0]), "the event in it breaks off"),
+        (lambda path: path.write_bytes(b""), "its first line is not the JSON"),
+        (lambda path: path.write_bytes(b"\xff\xfe\x00"), "its first line is not the JSON"),
+        (lambda path: path.write_text("[" * 100_000), "its first line is not the JSON"),
+        (lambda path: path.write_text('["a list"]\n{}'), "its first line lacks a key"),
+        (lambda path: path.write_text('{"log_id": "2"}\n{}'), "its first line lacks a key"),
+        (lambda path: path.write_text(path.read_text().replace('"tries": 1', '"tries": "1"')), "one of another kind"),
+        (lambda path: path.write_text(path.read_text() + "and more"), "the event in it breaks off"),
+        (lambda path: path.rename(path.with_name(f"copy of {path.name}")), "its name is not that of the event"),
+        (in_its_place_a_folder, "it is a folder: remove it"),
+    ],
+    ids=["cut", "head cut", "no event", "empty", "no text", "deep", "list", "few keys", "kind", "tail", "copy", "folder"],
+)
+def test_a_letter_that_cannot_be_read_is_counted_named_and_left_and_the_others_are_read(store, tmp_path, caplog, spoil, said):
+    for event in events(3):
+        store.put(event, REFUSAL, 1)
+    spoil(folder_of(tmp_path) / f"{log_id(2)}.letter")
+    there = sorted(path.name for path in folder_of(tmp_path).iterdir())
+    assert [letter.log_id for letter, _ in store.letters()] == [log_id(1), log_id(3)]
+    assert store.unreadable == 1
+    (record,) = caplog.records
+    assert said in record.message
+    assert f"{log_id(2)}.letter cannot be read and is skipped" in record.message
+    assert "no such user" not in record.message
+    assert sorted(path.name for path in folder_of(tmp_path).iterdir()) == there
+    list(store.letters())
+    assert store.unreadable == 1, "each listing begins at 0"
+
+
+@contextlib.contextmanager
+def another_user():
+    """What another user than the owner of the files may do."""
+    if os.geteuid():
+        pytest.skip("only root can become another user")
+    os.seteuid(65_534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.fixture
+def open_folder():
+    """A folder that every user can enter; pytest's own belong to one."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+def test_a_letter_of_another_user_is_counted_and_named(open_folder, caplog):
+    store = DeadLetterStore(Route(name="r", on_reject="dead_letter", dead_letter_path=str(open_folder)))
+    for event in events(2):
+        store.put(event, REFUSAL, 1)
+    (open_folder / "r").chmod(0o755)
+    (open_folder / "r" / f"{log_id(1)}.letter").chmod(0o644)
+    with another_user():
+        assert [letter.log_id for letter, _ in store.letters()] == [log_id(1)]
+    assert store.unreadable == 1
+    assert "the user that runs the tasks may not read it" in caplog.text
+
+
+def test_letters_that_another_user_may_not_list_are_not_taken_for_none(open_folder):
+    store = DeadLetterStore(Route(name="r", on_reject="dead_letter", dead_letter_path=str(open_folder / "letters")))
+    (event,) = events(1)
+    store.put(event, REFUSAL, 1)
+    with another_user(), pytest.raises(DeadLetterStoreError, match="of route 'r' under .* cannot be listed"):
+        list(store.letters())
+
+
+def test_letters_and_their_folders_are_their_owners_alone_whatever_the_umask(store, tmp_path):
+    before = os.umask(0)
+    try:
+        for event in events(2):
+            store.put(event, REFUSAL, 1)
+        (folder_of(tmp_path) / f"{log_id(1)}.letter").chmod(0o644)
+        ((first, event), _) = store.letters()
+        store.put(event, REFUSAL, first.tries + 1)
+    finally:
+        os.umask(before)
+    modes = {path: path.stat().st_mode & 0o777 for path in (tmp_path / "letters").rglob("*")}
+    assert {path.name: mode for path, mode in modes.items()} == {
+        "r": 0o700,
+        f"{log_id(1)}.letter": 0o600,
+        f"{log_id(2)}.letter": 0o600,
+    }
+    assert (tmp_path / "letters").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_letters_name_is_made_durable_after_its_content(store, tmp_path, monkeypatch):
+    synced, real = [], os.fsync
+
+    def recording(handle):
+        synced.append(Path(f"/proc/self/fd/{handle}").readlink())
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", recording)
+    for event in events(2):
+        store.put(event, REFUSAL, 1)
+    folder = folder_of(tmp_path)
+    assert [path if path.is_dir() else path.suffix for path in synced] == [tmp_path, folder.parent, *[".tmp", folder] * 2]
+
+
+def test_letters_as_they_were_written_before_are_read(store, tmp_path):
+    folder_of(tmp_path).mkdir(parents=True)
+    for name, content in LETTERS.items():
+        (folder_of(tmp_path) / f"{name}.letter").write_text(content, encoding="utf-8")
+        (folder_of(tmp_path) / f"{name}.letter").chmod(0o644)
+    found = list(store.letters())
+    assert [event.body for _, event in found] == [content.partition("\n")[2] for content in LETTERS.values()]
+    assert [(letter.log_id, letter.type, letter.redaction) for letter, _ in found] == [
+        (one, kind, mark) for one, kind, mark in zip(LETTERS, ["fp", "limit_wc"], ["", "ec6f83745a7f"], strict=True)
+    ]
+    assert {(letter.answer, letter.answer_body, letter.tries) for letter, _ in found} == {
+        ("422 Unprocessable Entity", '{"error": "no such user: é"}', 2)
+    }
+
+
+def test_a_letter_with_a_key_of_a_later_version_is_read(store, tmp_path):
+    (event,) = events(1)
+    store.put(event, REFUSAL, 1)
+    (path,) = folder_of(tmp_path).iterdir()
+    path.write_text(path.read_text(encoding="utf-8").replace("{", '{"later": 1, ', 1), encoding="utf-8")
+    assert [letter.log_id for letter, _ in store.letters()] == [log_id(1)]
+
+
+def test_a_letter_of_an_event_with_a_number_that_python_makes_none_of_is_read(store):
+    (event,) = events(1)
+    long = '{"log_id": "1", "n": ' + "9" * 5_000 + "}"
+    store.put(event._replace(body=long), REFUSAL, 1)
+    assert [found.body for _, found in store.letters()] == [long]
+
+
+def test_a_letter_of_an_event_that_is_too_deep_to_parse_is_read_to_its_end(store, tmp_path):
+    (event,) = events(1)
+    deep = '{"a": ' + "[" * 100_000 + '"]}"' + "]" * 100_000 + "}"
+    store.put(event._replace(body=deep), REFUSAL, 1)
+    assert [found.body for _, found in store.letters()] == [deep]
+    break_off(next(folder_of(tmp_path).iterdir()))
+    assert list(store.letters()) == []

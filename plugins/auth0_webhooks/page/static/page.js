@@ -166,6 +166,9 @@ function letters(data) {
             `${count(found.waiting, "dead letter")} when last listed, ${since(found.listed_at, data.now)} (`,
             runLink(found.dag_id, found.listed_by, "the listing"),
             "). ",
+            found.unreadable
+              ? `${count(found.unreadable, "more file")} could not be read: the listing's log names each, and says what to do. `
+              : "",
           ]
           : "No recent run has listed them. ",
         found.since
