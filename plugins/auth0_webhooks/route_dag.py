@@ -26,6 +26,10 @@ from auth0_webhooks.waits import WAITS, Waits
 RETRIES = 3
 
 _AS_ROUTE = "Leave empty for what the route says"
+_NOT_LIVE = (
+    "**For replays, backfills and dry runs only**: a live run would pass over what it leaves out for good, so it is refused at "
+    "once."
+)
 
 
 def build_dag(route: Route, routes: Iterable[Route] = (), *, waits: Waits = WAITS) -> DAG:
@@ -142,7 +146,7 @@ def _params(route: Route) -> dict[str, Param]:
             type=["null", "string", "integer"],
             title="Lowest level",
             description_md=f"Only events of this level or worse, for this run. {_AS_ROUTE} ({LEVELS[route.log_level]}). "
-            "What a live run leaves out it passes over for good; a replay passes nothing over.",
+            f"{_NOT_LIVE}",
             enum=[None, *LEVELS, *range(len(LEVELS))],
             values_display={"null": "as the route says"} | {str(n): f"{n} = {name}" for n, name in enumerate(LEVELS)},
         ),
@@ -152,8 +156,7 @@ def _params(route: Route) -> dict[str, Param]:
             items={"type": "string"},
             title="Log types",
             description_md=f"Only these types, for this run. {_AS_ROUTE} ({', '.join(route.wanted_types) or 'all types'}). "
-            "What a live run leaves out it passes over for good; a replay passes nothing over. "
-            "[What they mean](https://auth0.com/docs/deploy-monitor/logs/log-event-type-codes)",
+            f"{_NOT_LIVE} [What they mean](https://auth0.com/docs/deploy-monitor/logs/log-event-type-codes)",
             examples=list(known),
             values_display={code: f"{code}: {log_type.description}"[:80] for code, log_type in known.items()},
         ),
@@ -161,14 +164,15 @@ def _params(route: Route) -> dict[str, Param]:
             None,
             type=["null", "string"],
             title="Other log types",
-            description_md="Types that are not in the list above, with commas between them; added to what is picked there.",
+            description_md="Types that are not in the list above, with commas between them; added to what is picked there. "
+            f"{_NOT_LIVE}",
         ),
         "where": Param(
             None,
             type=["null", "string"],
             title="Where",
             description_md="Only events that this JMESPath expression fits, for this run, such as `connection == 'Users'`. "
-            f"{_AS_ROUTE} ({route.where or 'any event'}). What a live run leaves out it passes over for good.",
+            f"{_AS_ROUTE} ({route.where or 'any event'}). {_NOT_LIVE}",
         ),
         "concurrent_calls": Param(
             None,

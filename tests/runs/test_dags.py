@@ -17,7 +17,7 @@ from airflow.sdk import AssetOrTimeSchedule, CronDataIntervalTimetable
 from airflow.sdk.exceptions import ParamValidationError
 from airflow.serialization.serialized_objects import DagSerialization
 
-from auth0_webhooks.operators.base import PARAMS
+from auth0_webhooks.operators.base import PARAMS, SELECTING
 from auth0_webhooks.route_dag import build_dag
 from auth0_webhooks.settings.route import Route
 from tests.conftest import PROJECT
@@ -120,6 +120,8 @@ def test_the_form_explains_every_param_and_null_means_as_the_route_says():
         assert param.schema["description_md"]
     assert "limit_wc" in params["log_types"].schema["examples"]
     assert "(error)" in params["log_level"].schema["description_md"]
+    warned = {name for name, param in params.items() if "a live run would pass over" in param.schema["description_md"]}
+    assert warned == set(SELECTING)
 
 
 @pytest.mark.parametrize(

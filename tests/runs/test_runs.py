@@ -9,8 +9,10 @@ import pytest
 import yaml
 
 from auth0_webhooks import route_dag
+from auth0_webhooks.operators.base import SELECTING
+from simulation.receiver import Receiver
 from tests.conftest import set_connection
-from tests.support.runner import wanted
+from tests.support.runner import hours_ago, spread, wanted
 
 pytestmark = [pytest.mark.airflow, pytest.mark.usefixtures("airflow_home", "connections")]
 
@@ -64,13 +66,59 @@ def test_a_batch_with_nothing_wanted_moves_the_checkpoint_all_the_same(route, te
     assert route.report["outcome"] == "nothing wanted among what was read"
 
 
-def test_the_params_of_a_run_lie_over_the_route(route, tenant, receiver):
-    tenant.add_many(200)
-    assert (
-        route.run(log_level="error", log_types=["f", "fp"], other_log_types=" brand_new_type ", concurrent_calls=2) == "success"
-    )
+def test_the_params_of_a_replay_have_precedence_over_the_route(route, tenant, receiver):
+    spread(tenant, 200)
+    picked = {"log_level": "error", "log_types": ["f", "fp"], "other_log_types": " brand_new_type "}
+    assert route.run(since=hours_ago(7), until=hours_ago(0.1), concurrent_calls=2, **picked) == "success"
     assert set(receiver.by_type()) == {"f", "fp", "brand_new_type"}
     assert receiver.most_at_once <= 2
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{"log_level": "critical"}, {"log_types": ["slo"]}, {"log_types": []}, {"other_log_types": "slo"}, {"where": "`false`"}],
+    ids=["log_level", "log_types", "all types", "other_log_types", "where"],
+)
+def test_a_live_run_that_would_pass_events_over_is_refused_at_once_and_loses_none(
+    route, tenant, receiver, logged, monkeypatch, params
+):
+    from airflow.sdk.observability import stats
+
+    failed_runs = []
+    monkeypatch.setattr(stats, "incr", lambda name, *_, **__: failed_runs.append(name))
+    with Receiver().running() as pager:
+        set_connection(monkeypatch, "pager", host=pager.url)
+        route.settings = {"alarm_conn_id": "pager"}
+        tenant.add_many(30)
+        tenant.requests.clear()
+        assert route.run(**params) == "failed"
+        assert pager.posts == []
+    assert tenant.requests == {}
+    assert route.stored_checkpoint is None
+    assert route.states == {"fetch": "failed", "filter": "upstream_failed", "deliver": "upstream_failed"}
+    assert route.rows(
+        "select try_number from task_instance where run_id = :run and task_id = 'fetch'", run=route.last.run_id
+    ) == [(1,)]
+    assert failed_runs == []
+    (key,) = params
+    assert f"{key} in a live run of route '{route.name}': nothing was read or sent" in logged()
+    assert route.run() == "success"
+    assert sorted(receiver.accepted) == wanted(tenant)
+
+
+@pytest.mark.parametrize("empty", [{"other_log_types": ""}, {"other_log_types": " , "}, dict.fromkeys(SELECTING)])
+def test_a_live_run_whose_form_was_left_empty_is_none_of_those(route, tenant, receiver, empty):
+    tenant.add("s")
+    assert route.run(**empty) == "success"
+    assert sorted(receiver.accepted) == wanted(tenant)
+
+
+def test_a_dry_run_may_pick_other_events_and_moves_nothing(route, tenant, receiver):
+    tenant.add_many(60)
+    assert route.run(dry_run=True, log_types=["fp"], where="user_id") == "success"
+    assert set(route.report["selected_types"]) == {"fp"}
+    assert route.stored_checkpoint is None
+    assert receiver.posts == []
 
 
 @pytest.mark.postgres

@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 PARAMS = ("since", "until", "dry_run", "log_level", "log_types", "other_log_types", "where", "concurrent_calls")
 """What a single run can be told; defined with its form in ``route_dag``."""
+SELECTING = ("log_level", "log_types", "other_log_types", "where")
+"""Those of them that pick other events than the route does: for runs that move no checkpoint."""
 LONGEST_RETRY_DELAY = timedelta(seconds=120)
 """A waiting retry keeps the run active, and an active run blocks the clock: waits are short."""
 
@@ -74,7 +76,7 @@ class RouteOperator(BaseOperator):
     def run_settings(self, context: Context) -> RunSettings:
         """What this run is to do.
 
-        :raises SettingError: when a param does not fit, or is not applied at all.
+        :raises SettingError: when a param does not fit, is not applied at all, or would have a live run pass over events.
         """
         params, run = dict(context["params"]), context["dag_run"]
         # A dry run, or a window, that is not applied would be a real run.
@@ -86,11 +88,11 @@ class RouteOperator(BaseOperator):
                     f"{key!r} of this run's conf is not applied: set [core] dag_run_conf_overrides_params to True in Airflow's "
                     "settings (AIRFLOW__CORE__DAG_RUN_CONF_OVERRIDES_PARAMS)"
                 )
-        picked, typed = params.get("log_types"), parse_types(params.get("other_log_types"))
+        picked, typed = params.get("log_types"), _types("other_log_types", params)
         route = check_run_settings(
             {
                 "log_level": params.get("log_level"),
-                "log_types": [*(parse_types(picked)), *typed] if picked is not None or typed else None,
+                "log_types": [*_types("log_types", params), *typed] if picked is not None or typed else None,
                 "include_types": [] if picked is not None or typed else None,
                 "where": params.get("where"),
                 "concurrent_calls": params.get("concurrent_calls"),
@@ -105,7 +107,28 @@ class RouteOperator(BaseOperator):
             triggered=run.run_after,
             now=datetime.now(timezone.utc),
         )
-        return RunSettings(route, window, dry_run=bool(params.get("dry_run")))
+        dry_run = bool(params.get("dry_run"))
+        if window is None and not dry_run:
+            self._refuse_selection({**params, "other_log_types": typed or None})
+        return RunSettings(route, window, dry_run=dry_run)
+
+    def _refuse_selection(self, params: dict[str, Any]) -> None:
+        """A live run's checkpoint passes all that it reads: what such params leave out would be lost by the right to trigger."""
+        given = [key for key in SELECTING if params.get(key) is not None]
+        if given:
+            raise SettingError(
+                f"{' and '.join(given)} in a live run of route {self.route.name!r}: nothing was read or sent. The checkpoint "
+                "would pass what they leave out, and the route would never send it. To pick other events than the route does, "
+                "give since (and until) as well, which makes the run a replay, or dry_run; or change the route in "
+                "webhook_routes.yaml"
+            )
+
+
+def _types(key: str, params: dict[str, Any]) -> list[str]:
+    try:
+        return parse_types(params.get(key))
+    except ValueError as error:
+        raise SettingError(f"param {key!r}: {error}") from None
 
 
 def checkpoint_description(route: Route) -> str:

@@ -39,8 +39,6 @@ class FilterOperator(RouteOperator):
         route = run.route
         for warning in filter(None, map(unknown_type_warning, [*route.log_types, *route.exclude_types])):
             log.warning("%s", warning)
-        if route.selection != self.route.selection and not run.window and not run.dry_run:
-            log.warning("this run's params pick other events than the route does; what they leave out is passed over for good")
         # Redacted before they are handed on: what deliver signs, sends and sets aside never was anything else.
         selection, redaction = route.selection, None if dry_run else redaction_of(route)
         for number, batch in enumerate(batches):
