@@ -13,9 +13,11 @@ def run_tests(mark, *more, **environment):
     """Run the tests of tests/runs with this mark in a process of their own; fails where one fails or is skipped.
 
     Airflow decides for its database and its XCom backend when it is imported.
+
+    :param more: names of further files there, which have no name of a test's because they run here only.
     """
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "tests/runs", *more, "-m", mark],
+        [sys.executable, "-m", "pytest", "-v", "tests/runs", "-o", f"python_files={' '.join(['test_*.py', *more])}", "-m", mark],
         cwd=PROJECT,
         env={**os.environ, **environment},
         capture_output=True,
@@ -24,3 +26,4 @@ def run_tests(mark, *more, **environment):
     )
     assert done.returncode == 0, done.stdout[-5000:]
     assert "skipped" not in done.stdout
+    assert [name for name in more if f"{name}::" not in done.stdout] == [], "they did not run"

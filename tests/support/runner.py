@@ -40,7 +40,7 @@ class Runner:
         dag = DagBag(dag_folder=str(folder), bundle_path=folder).dags["auth0_webhook_dead_letters"]
         run = dag.test(logical_date=None, run_conf=conf)
         ((report,),) = self.rows("select value from xcom where run_id = :run and key = 'report'", run=run.run_id)
-        return str(run.state), unpacked(report)
+        return str(run.state), read_again(report)
 
     def rows(self, query, **values):
         from airflow.utils.session import create_session
@@ -90,6 +90,15 @@ class Runner:
 def unpacked(value):
     """An XCom's value: SQLite gives its JSON as text, PostgreSQL as what it means."""
     return json.loads(value) if isinstance(value, str) else value
+
+
+def read_again(value):
+    """An XCom's value where it may be in a file, as with XCom in object storage."""
+    from types import SimpleNamespace
+
+    from airflow.sdk.execution_time.xcom import XCom
+
+    return XCom.deserialize_value(SimpleNamespace(value=unpacked(value)))
 
 
 def wanted(tenant, excluded=("sapi", "fapi")):

@@ -7,6 +7,7 @@ what is used of it. Every query is bounded: it reads a number of rows that does 
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -21,6 +22,7 @@ from airflow.models.dag import DagModel, DagTag
 from airflow.models.dagrun import DagRun
 from airflow.models.variable import Variable
 from airflow.models.xcom import XComModel
+from airflow.sdk.execution_time.xcom import XCom
 from sqlalchemy import select
 
 from auth0_webhooks.names import (
@@ -38,6 +40,8 @@ from auth0_webhooks.settings.route import Route
 from auth0_webhooks.settings.routes_file import load_routes
 
 __all__ = ["GetUserDep", "SessionDep"]
+
+log = logging.getLogger(__name__)
 
 RECENT = 10
 """So many runs of a route are looked at for its state."""
@@ -132,7 +136,7 @@ def reports_since(session: Any, dag_id: str, since: datetime, limit: int) -> lis
         .order_by(DagRun.id.desc())
     )
     rows = session.execute(query)
-    return [(_run(row, report), row.end_date) for row in rows if isinstance(report := XComModel.deserialize_value(row), dict)]
+    return [(_run(row, report), row.end_date) for row in rows if (report := _report(row))]
 
 
 def last_listing(session: Any, dag_id: str) -> Run | None:
@@ -186,8 +190,20 @@ def _reports(session: Any, run_ids: list[int], tasks: Sequence[str] = (FETCH, DE
         XComModel.dag_run_id.in_(run_ids), XComModel.task_id.in_(tasks), XComModel.map_index == -1, XComModel.key == "report"
     )
     rows = sorted(session.execute(query), key=lambda row: tasks.index(row.task_id))
-    values = {row.dag_run_id: XComModel.deserialize_value(row) for row in rows}
-    return {number: value for number, value in values.items() if isinstance(value, dict)}
+    return {row.dag_run_id: report for row in rows if (report := _report(row))}
+
+
+def _report(row: Any) -> dict[str, Any] | None:
+    """The report in a row of XCom; None where it is none, or is gone.
+
+    By Airflow's backend, as a task pulls it: with XCom in object storage the row of a large value holds the place of a file.
+    """
+    try:
+        value = XCom.deserialize_value(row)
+    except Exception:
+        log.exception("a report cannot be read from where Airflow's XCom backend keeps it: give the API server access to that")
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def _last_event(session: Any, asset_id: int | None) -> Any:

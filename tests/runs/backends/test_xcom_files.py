@@ -10,5 +10,5 @@ pytestmark = pytest.mark.airflow
 
 
 def test_runs_do_the_same_with_xcom_in_files_and_leave_none(tmp_path):
-    run_tests("xcom_files", "tests/runs/backends/xcom_files_cases.py", TEST_XCOM_FOLDER=str(tmp_path))
+    run_tests("xcom_files", "xcom_files_cases.py", TEST_XCOM_FOLDER=str(tmp_path))
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

@@ -6,7 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
+from airflow.models.dag import DagModel, DagTag
+from airflow.utils.session import create_session
 
+from tests.support.api_server import SETTINGS, ApiServer
 from tests.support.runner import spread, wanted
 
 pytestmark = [pytest.mark.airflow, pytest.mark.xcom_files, pytest.mark.usefixtures("airflow_home", "connections")]
@@ -90,3 +93,43 @@ def test_a_folder_emptied_by_hand_hurts_no_later_run(route, tenant, receiver):
     assert route.run() == "success"
     assert sorted(receiver.accepted) == sorted(wanted(tenant))
     assert files() == []
+
+
+@pytest.fixture
+def page(airflow_home, monkeypatch):
+    """Gives what the page shows of a route."""
+    for key, value in SETTINGS.items():
+        monkeypatch.setenv(key, value)
+
+    def shown(dag_id):
+        answer = ApiServer(airflow_home).client("admin").get(f"/tenant-logs/api/routes/{dag_id}")
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    return shown
+
+
+@pytest.mark.parametrize("count", [3, 70], ids=["in the database", "in a file"])
+def test_the_page_shows_what_a_run_listed_and_reported(route, tenant, receiver, tmp_path, monkeypatch, page, count):
+    monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "LocalExecutor")
+    route.settings = {"on_reject": "dead_letter", "dead_letter_path": str(tmp_path)}
+    tenant.log_token_requests = False
+    bad = {tenant.add(kind) for _ in range(count) for kind in ("s", "fp")} - {id_ for id_, kind, _ in tenant.log() if kind == "s"}
+    receiver.behave = lambda post: 422 if post.log_id in bad else 200
+    assert route.run() == "success"
+    state, report = route.run_dead_letters(route=route.name)
+    assert (state, report[route.name]["left"]) == ("success", count)
+    assert bool(files("dead_letters")) == (count == 70)
+    # As Airflow's own parts write them, when a real scheduler is at work.
+    with create_session() as session:
+        session.get(DagModel, route.name).tags = [DagTag(name="tenant:auth0_default", dag_id=route.name)]
+    letters = page(route.name)["dead_letters"]
+    assert letters["waiting"] == count
+    assert {letter["log_id"] for letter in letters["letters"]} == bad
+    # A file that is gone is no listing, and takes nothing else of the page with it.
+    for path in files("dead_letters"):
+        path.unlink()
+    assert page(route.name)["dead_letters"]["waiting"] == (3 if count == 3 else 0)
+    assert page(route.name)["runs"][0]["ledger"]["dead_lettered"] == count
+    for path in files():  # a long report stays for as long as its run does
+        path.unlink()
