@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from datetime import datetime, timedelta, timezone
 
@@ -125,6 +126,64 @@ def test_an_alarm_that_cannot_be_sent_is_sent_by_the_next_run_and_hurts_nobody(r
         receiver.behave = lambda _post: 200
         route.run()
         assert [post.event["state"] for post in running.posts] == ["bad", "well"]
+
+
+SIGNING = "whsec_" + base64.b64encode(b"only for this test, 32 bytes....").decode()
+PSEUDONYMS = "a-long-key-of-another-webhook-for-its-pseudonyms"
+
+
+@pytest.mark.parametrize(
+    ("extra", "named"),
+    [
+        ({"signing_secrets": [SIGNING], "pseudonym_secret": PSEUDONYMS}, "a pseudonym secret and signing secrets"),
+        ({"X-Pseudonym-Secret": PSEUDONYMS}, "a pseudonym secret"),
+        ({"headers": {"X-Old": f"{SIGNING}, {SIGNING}"}}, "signing secrets"),
+    ],
+    ids=["of a webhook", "as a header", "as a header's value"],
+)
+def test_no_alarm_goes_out_by_a_connection_with_a_webhooks_secrets(route, tenant, receiver, monkeypatch, logged, extra, named):
+    with Receiver().running() as other:
+        set_connection(monkeypatch, "webhook_of_another_route", host=other.url, extra=json.dumps(extra))
+        route.settings = {"alarm_conn_id": "webhook_of_another_route"}
+        spread(tenant, 5)
+        assert route.run() == "success"
+        fault = f"key 'alarm_conn_id': connection 'webhook_of_another_route' holds {named}, which would be sent"
+        assert fault in logged(), "a person sees it before there is anything to be told"
+        assert any(fault in note for note in route.report["notes"])
+        tenant.add("s")
+        receiver.behave = lambda _post: 401
+        assert route.run() == "failed"
+        shown = logged()
+        assert f"the alarm could not be sent: route '{route.name}': {fault}" in shown
+        assert SIGNING not in shown
+        assert PSEUDONYMS not in shown
+        assert other.posts == []
+
+        set_connection(monkeypatch, "webhook_of_another_route", host=other.url, extra=json.dumps({"Authorization": "Bearer x"}))
+        receiver.behave = lambda _post: 200
+        assert route.run() == "success"
+        assert [post.event["state"] for post in other.posts] == ["bad", "well"], "what could not be sent is sent once it can be"
+        assert not any("alarm_conn_id" in note for note in route.report["notes"])
+
+
+def test_a_connection_type_webhook_without_secrets_may_tell(route, tenant, receiver, monkeypatch):
+    """Its form stores what was left empty."""
+    with Receiver().running() as other:
+        empty = {"signing_secrets": None, "pseudonym_secret": None}
+        set_connection(monkeypatch, "pager", conn_type="webhook", host=other.url, extra=json.dumps(empty))
+        route.settings = {"alarm_conn_id": "pager"}
+        spread(tenant, 5)
+        receiver.behave = lambda _post: 401
+        assert route.run() == "failed"
+        assert [post.event["state"] for post in other.posts] == ["bad"]
+
+
+def test_a_missing_connection_of_alarms_is_said_by_each_run_and_fails_none(route, tenant, receiver, logged):
+    route.settings = {"alarm_conn_id": "no_such_pager"}
+    spread(tenant, 5)
+    assert route.run() == "success"
+    assert "connection 'no_such_pager' is missing" in logged()
+    assert any("no_such_pager" in note for note in route.report["notes"])
 
 
 def test_a_replay_or_a_dry_run_that_fails_says_nothing_about_the_route(route, tenant, receiver):

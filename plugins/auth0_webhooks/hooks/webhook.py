@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from urllib.parse import urlsplit
 
-from auth0_webhooks.connections.fields import base_url, how_to_set
+from auth0_webhooks.connections.fields import PSEUDONYM_SECRET, base_url, how_to_set
 from auth0_webhooks.connections.lookup import get_connection
 from auth0_webhooks.errors import SettingError
 from auth0_webhooks.model.events import LogEvent
@@ -56,11 +56,11 @@ def redaction_of(route: Route) -> Redaction | None:
         return None
     key = b""
     if "pseudonym" in route.redact.values():
-        stored = get_connection(route.webhook_conn_id).extra_dejson.get("pseudonym_secret")
+        stored = get_connection(route.webhook_conn_id).extra_dejson.get(PSEUDONYM_SECRET)
         key = stored.encode() if isinstance(stored, str) else b""
         if len(key) < MIN_KEY:
             raise SettingError(
-                f"route {route.name!r}: pseudonyms need a 'pseudonym_secret' in the extra of connection "
+                f"route {route.name!r}: pseudonyms need a {PSEUDONYM_SECRET!r} in the extra of connection "
                 f"{route.webhook_conn_id!r}, a random text of at least {MIN_KEY} characters: {how_to_set(route.webhook_conn_id)}"
             )
     return Redaction(route.redact, key)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import logging
+import re
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowTaskTimeout
 
-from auth0_webhooks.errors import DeliveryStoppedError, EndpointHeldError, WebhookRouteError
+from auth0_webhooks.connections.fields import SIGNING_PREFIX, SIGNING_SECRETS, WEBHOOK_SECRETS
+from auth0_webhooks.errors import DeliveryStoppedError, EndpointHeldError, SettingError, WebhookRouteError
 from auth0_webhooks.names import DELIVER
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from airflow.sdk import Context
 
     from auth0_webhooks.settings.route import Route
@@ -102,8 +108,72 @@ def _tell(route: Route, change: str, problem: str, run_id: str, context: Context
         return True
     payload = {"text": text, "route": route.name, "state": change, "problem": problem, "run_id": run_id}
     try:
+        check_alarm_connection(route)
         HttpNotifier(http_conn_id=route.alarm_conn_id, json=payload, extra_options={"timeout": 20}).notify(context)
+    except WebhookRouteError as error:
+        log.error("the alarm could not be sent: %s", error)  # noqa: TRY400 - its message says all
+        return False
     except Exception as error:  # noqa: BLE001 - whatever it is, the next run tries again
         log.error("the alarm could not be sent by connection %r: %s", route.alarm_conn_id, type(error).__name__)  # noqa: TRY400
         return False
     return True
+
+
+def check_alarm_connection(route: Route) -> None:
+    """Make sure that no secret would go along with an alarm: Airflow's notifier sends what an extra holds as request headers.
+
+    :raises SettingError: when the connection of alarms is missing, or holds secrets that sign or make pseudonyms, as the
+        connection of a webhook does.
+    :raises AirflowUnavailableError: when it cannot be read.
+    """
+    from auth0_webhooks.connections.lookup import get_connection
+
+    if not route.alarm_conn_id:
+        return
+    found = sorted(set(secrets_in(get_connection(route.alarm_conn_id).extra_dejson)))
+    if found:
+        raise SettingError(
+            f"route {route.name!r}: key 'alarm_conn_id': connection {route.alarm_conn_id!r} holds {' and '.join(found)}, which "
+            "would be sent along with each alarm: give alarms a connection of their own, not one of a webhook. Until then no "
+            "alarm of this route is sent"
+        )
+
+
+def _spelled(name: str) -> str:
+    """A name as it is compared: a header ``X-Signing-Secret`` is what the key ``signing_secrets`` is."""
+    return re.sub(r"[^a-z0-9]", "", name.lower()).removesuffix("s")
+
+
+_SECRETS = {_spelled(key): words for key, words in WEBHOOK_SECRETS.items()}
+
+
+def secrets_in(value: Any) -> Iterator[str]:
+    """Which secrets of a webhook a connection's extra holds, in words: wherever in it, and however their names are spelled."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            spelled = _spelled(name)
+            # The form of a webhook's connection stores what was left empty, too.
+            yield from (words for part, words in _SECRETS.items() if inner and part in spelled)
+            yield from secrets_in(name)
+            yield from secrets_in(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from secrets_in(inner)
+    elif isinstance(value, str):
+        if SIGNING_PREFIX in value.lower():
+            yield WEBHOOK_SECRETS[SIGNING_SECRETS]
+        # A connection that is written as a URI holds what is nested as text.
+        if value.lstrip().startswith(("{", "[")):
+            with contextlib.suppress(ValueError, RecursionError):
+                yield from secrets_in(json.loads(value))
+
+
+def alarm_note(route: Route) -> str | None:
+    """Why nobody could be told of this route, for a run's log and report; None where that is in order, or cannot be known."""
+    try:
+        check_alarm_connection(route)
+    except SettingError as error:
+        return str(error)
+    except WebhookRouteError:
+        pass
+    return None

@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from auth0_webhooks.errors import WebhookRouteError
+from auth0_webhooks.operators.alarm import alarm_note
 from auth0_webhooks.operators.base import RouteOperator, RunSettings, checkpoint_description
 from auth0_webhooks.state.xcom_batches import OPEN_BATCHES, batch_key, remove_leftovers
 
@@ -43,6 +44,8 @@ class FetchOperator(RouteOperator):
         reading: Reading | WindowReading | None = None
         first = last = batches_end = None
         number, fetch_try = -1, uuid.uuid4().hex
+        if run.window is None and not run.dry_run and (warning := alarm_note(run.route)):
+            notes.append(warning)
         try:
             reading, first_run = (
                 self._window(context, run, run.window, hook, notes) if run.window else self._live(context, run, hook, notes)

@@ -155,7 +155,7 @@ class Route(BaseModel):
     alarm_conn_id: str | None = Field(
         None,
         min_length=1,
-        description="HTTP connection that alarms are POSTed to. It must not be the webhook's. Not set: no alarms are sent.",
+        description="HTTP connection that alarms are POSTed to. It must be no webhook's. Not set: no alarms are sent.",
     )
     alarm_lag_seconds: Count = Field(
         900, ge=1, description="The route is unhealthy if an event has been waiting for longer than this many seconds."

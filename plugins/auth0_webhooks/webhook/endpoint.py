@@ -18,7 +18,7 @@ import aiohttp
 from requests.structures import CaseInsensitiveDict
 from requests.utils import get_environ_proxies, prepend_scheme_if_needed, select_proxy
 
-from auth0_webhooks.connections.fields import ConnectionLike, base_url, how_to_set
+from auth0_webhooks.connections.fields import SIGNING_SECRETS, WEBHOOK_SECRETS, ConnectionLike, base_url, how_to_set
 from auth0_webhooks.errors import EndpointWrongError, SettingError
 from auth0_webhooks.times import parse_retry_after
 from auth0_webhooks.waits import WAITS
@@ -33,7 +33,7 @@ CONNECT_SECONDS = 10.0
 """How long one POST waits for its connection."""
 
 # Keys of a connection's extra that the http provider's hooks, or this project, read; every other key is a request header.
-_PROVIDER_KEYS = {"headers", "signing_secrets", "pseudonym_secret"}.union(
+_PROVIDER_KEYS = {"headers", *WEBHOOK_SECRETS}.union(
     "allow_redirects cert check_response max_redirects proxies proxy srv_lookup stream timeout".split(),  # noqa: SIM905
     "trust_env verify verify_ssl".split(),  # noqa: SIM905
 )
@@ -118,7 +118,7 @@ class Endpoint:
             url=url,
             name=f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else ""),
             headers=all_headers,
-            signer=_signer(extra.get("signing_secrets"), connection.conn_id),
+            signer=_signer(extra.get(SIGNING_SECRETS), connection.conn_id),
             tls=_tls(extra, connection.conn_id),
             proxy=proxy,
             gzip=gzip,
@@ -232,7 +232,7 @@ def _signer(secrets: Any, conn_id: str) -> Signer | None:
         return Signer([secrets] if isinstance(secrets, str) else list(secrets))
     except (TypeError, ValueError) as error:
         raise SettingError(
-            f"connection {conn_id!r}: extra 'signing_secrets' must be a list of secrets, newest first: {error}: "
+            f"connection {conn_id!r}: extra {SIGNING_SECRETS!r} must be a list of secrets, newest first: {error}: "
             f"{how_to_set(conn_id)}"
         ) from None
 

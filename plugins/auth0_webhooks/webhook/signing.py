@@ -9,6 +9,8 @@ from datetime import datetime
 
 from standardwebhooks.webhooks import Webhook
 
+from auth0_webhooks.connections.fields import SIGNING_PREFIX
+
 _MIN_BYTES, _MAX_BYTES = 24, 64
 
 
@@ -22,12 +24,13 @@ class Signer:
     def __init__(self, secrets: Sequence[str]) -> None:
         for number, secret in enumerate(secrets, 1):
             try:
-                size = len(base64.b64decode(secret.removeprefix("whsec_"), validate=True))
+                size = len(base64.b64decode(secret.removeprefix(SIGNING_PREFIX), validate=True))
             except (binascii.Error, AttributeError, ValueError):
                 size = 0
-            if not str(secret).startswith("whsec_") or not _MIN_BYTES <= size <= _MAX_BYTES:
+            if not str(secret).startswith(SIGNING_PREFIX) or not _MIN_BYTES <= size <= _MAX_BYTES:
                 raise ValueError(
-                    f"secret {number} of {len(secrets)} is not 'whsec_' and the base64 of {_MIN_BYTES} to {_MAX_BYTES} bytes"
+                    f"secret {number} of {len(secrets)} is not {SIGNING_PREFIX!r} and the base64 of {_MIN_BYTES} to {_MAX_BYTES} "
+                    "bytes"
                 )
         self._keys = [Webhook(secret) for secret in secrets]
 
