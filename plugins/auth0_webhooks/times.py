@@ -24,7 +24,10 @@ def parse_time(value: Any, *, zone_required: bool = False) -> datetime:
             raise ValueError("not a date-time such as 2026-11-22T10:00:00Z") from None
     if zone_required and moment.tzinfo is None:
         raise ValueError("without a time zone: write 2026-11-22T10:00:00Z for UTC, or +01:00 at the end")
-    return moment.replace(tzinfo=timezone.utc) if moment.tzinfo is None else moment.astimezone(timezone.utc)
+    try:
+        return moment.replace(tzinfo=timezone.utc) if moment.tzinfo is None else moment.astimezone(timezone.utc)
+    except OverflowError:
+        raise ValueError("a time outside the years 1 to 9999") from None
 
 
 def iso(moment: datetime) -> str:

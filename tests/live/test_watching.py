@@ -36,7 +36,7 @@ def asset_runs(route):
 
 
 def arrives(route, log_id):
-    route.airflow.wait_until(lambda: log_id in route.receiver.accepted, "the event arrives", 60)
+    route.airflow.wait_until(lambda: log_id in route.receiver.accepted, "the event arrives", REMIND_SECONDS + 90)
 
 
 def test_an_event_starts_a_run(watched):
@@ -78,3 +78,50 @@ def test_pausing_the_dag_stops_a_drain_and_enabling_it_goes_on(watched):
     watched.enable()
     airflow.wait_until(lambda: len(watched.receiver.accepted) >= len(backlog), "the rest is drained", 120)
     assert sorted(watched.receiver.accepted) == backlog
+
+
+def wake_ups(route):
+    """How often a route was woken so far, and asked for its next run."""
+    query = "select count(*) from asset_event e join asset a on a.id = e.asset_id where a.name = ?"
+    return route.airflow.rows(query, f"{route.name}_new_events")[0][0]
+
+
+def add_one_a_look(route, count):
+    """Add events that the route wants, each when the one before was looked at; returns their ids."""
+    added = []
+    for _ in range(count):
+        looks = route.tenant.requests["GET /api/v2/logs"]
+        added.append(route.tenant.add("f"))
+        route.airflow.wait_until(lambda looks=looks: route.tenant.requests["GET /api/v2/logs"] > looks + 1, "a look", 60)
+    return added
+
+
+def test_while_a_run_is_under_way_the_next_is_asked_for_once_and_reads_all_that_came(watched):
+    # A run at the log's end, so that no reminder of earlier tests is due.
+    arrives(watched, watched.tenant.add("f"))
+    watched.airflow.wait_until(watched.all_ended, "the run ends", 120)
+    released = []
+    watched.receiver.behave = lambda _post: ("after", lambda: released, 200)
+    before, began = wake_ups(watched), time.monotonic()
+    added = [watched.tenant.add("f")]
+    posts = len(watched.receiver.posts)
+    watched.airflow.wait_until(lambda: len(watched.receiver.posts) > posts, "delivery is under way", 60)
+    added += add_one_a_look(watched, 15)
+    # The one that started the run, one for the next, one that was sent before Airflow had made the run.
+    reminders = (time.monotonic() - began) // REMIND_SECONDS
+    woken = wake_ups(watched) - before
+    released.append(True)
+    for log_id in added:
+        arrives(watched, log_id)
+    assert 1 <= woken <= 3 + reminders
+    watched.receiver.behave = lambda _post: 200
+
+
+def test_a_paused_route_is_not_woken_for_each_look(watched):
+    watched.enable(on=False)
+    before, began = wake_ups(watched), time.monotonic()
+    added = add_one_a_look(watched, 15)
+    assert wake_ups(watched) - before <= 2 + (time.monotonic() - began) // REMIND_SECONDS
+    watched.enable()
+    for log_id in added:
+        arrives(watched, log_id)

@@ -100,7 +100,7 @@ def parse_checkpoint(text: str, *, key: str) -> Checkpoint:
         if stored.get("hold_until"):
             hold = Hold(parse_time(stored["hold_until"]), str(stored.get("hold_reason") or "set by hand"))
         return Checkpoint(Position(log_id, date, seen=stored.get("seen") is True), tuple(acknowledged), hold)
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise SettingError(
             f"Variable {key!r} is not a checkpoint ({error}): set it to a log id, to a date-time such as "
             '2026-11-22T10:00:00Z, or to {"log_id": "...", "date": "..."}, under Admin > Variables or with '
@@ -115,7 +115,7 @@ def writer_of(text: str | None) -> Writer | None:
         if stored["sum"] != _sum(stored):
             return None
         return Writer(parse_time(stored["saved_since"]), int(stored["save"]), str(stored["saved_by"]))
-    except (ValueError, TypeError, KeyError, OverflowError):
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         return None
 
 
@@ -156,7 +156,7 @@ def stored_start_from(text: str | None) -> str | None:
     """The route's ``start_from`` when this text was stored; None where that is not known."""
     try:
         value = json.loads(text or "", parse_int=str)["start_from"]
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return None
     return value if isinstance(value, str) else None
 

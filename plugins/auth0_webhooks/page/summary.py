@@ -163,7 +163,7 @@ def _by_runs(stored: Stored, checkpoint: Checkpoint | None) -> State:
 def _health(text: str | None) -> dict[str, Any]:
     try:
         health = json.loads(text or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return health if isinstance(health, dict) else {}
 

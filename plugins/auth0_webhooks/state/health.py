@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime, timedelta, timezone
 from typing import Literal
 
@@ -16,6 +17,8 @@ from auth0_webhooks.errors import AirflowUnavailableError
 from auth0_webhooks.names import DEAD_LETTER_DAG_ID, health_key
 from auth0_webhooks.state.variables import read_variable
 from auth0_webhooks.times import iso, parse_time
+
+log = logging.getLogger(__name__)
 
 TELL_AGAIN = timedelta(days=1)
 """How often a person is told while a route stays bad."""
@@ -88,16 +91,24 @@ class Health:
         self.key = health_key(route)
 
     def load(self) -> State | None:
-        """What is stored; None when the route is well.
+        """What is stored; None when the route is well, and where the Variable is not what this project writes.
 
         :raises AirflowUnavailableError: when it cannot be read.
         """
-        try:
-            stored = json.loads(read_variable(self.key) or "null")
-            stuck = Stuck(**stored["stuck"]) if stored.get("stuck") else None
-            return State(**{**stored, "stuck": stuck, "refused": [str(log_id) for log_id in stored.get("refused") or []]})
-        except (ValueError, TypeError, AttributeError, KeyError):
+        text = read_variable(self.key)
+        if text is None:
             return None
+        try:
+            stored = json.loads(text)
+            stuck = Stuck(**stored["stuck"]) if stored.get("stuck") else None
+            refused = [str(log_id) for log_id in stored.get("refused") or []]
+            state = State(**{**stored, "stuck": stuck, "refused": refused})
+            if _is_sound(state):
+                return state
+        except (ValueError, TypeError, AttributeError, RecursionError):
+            pass
+        log.warning("Variable %r is not what a run writes there: it counts for nothing. Delete it", self.key)
+        return None
 
     def is_left_to_the_clock(self) -> bool:
         """Whether the last live run failed or is held, or the webhook refuses everything; no when that cannot be told."""
@@ -245,3 +256,21 @@ def _stuck(
     stuck = replace(before, runs=before.runs + 1) if before and before.log_id == log_id else Stuck(log_id, kind, iso(now))
     name_it = stuck.is_suspect(now) and not stuck.told and not sets_aside
     return (replace(stuck, told=True) if name_it else stuck), name_it
+
+
+_TYPES = {"str": str, "int": int, "bool": bool}
+
+
+def _is_sound(record: State | Stuck) -> bool:
+    """Whether each text is a text, each time a time, and so on: people can edit the Variable. Else ``ValueError``, too."""
+    plain = ((getattr(record, one.name), _TYPES[str(one.type)]) for one in fields(record) if one.type in _TYPES)
+    if not all(type(value) is kind for value, kind in plain):
+        return False
+    if isinstance(record, Stuck):
+        return bool(parse_time(record.since))
+    return (
+        isinstance(record.untold, list)
+        and all(isinstance(pair, list) and [type(words) for words in pair] == [str, str] for pair in record.untold)
+        and all(parse_time(moment) for moment in (record.told, record.aside_told) if moment)
+        and (record.stuck is None or _is_sound(record.stuck))
+    )

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
-from auth0_webhooks.errors import TenantRefusedError, WebhookRouteError
+from auth0_webhooks.errors import AirflowUnavailableError, TenantRefusedError, WebhookRouteError
 from auth0_webhooks.filtering.selection import Selection
 from auth0_webhooks.filtering.where import Where
 from auth0_webhooks.model.checkpoint import parse_checkpoint
 from auth0_webhooks.model.events import LogEvent, Position, log_id_order
 from auth0_webhooks.times import parse_time
+from auth0_webhooks.triggers.wakes import WakeUps, runs_of
 
 if TYPE_CHECKING:
     from auth0_webhooks.hooks.auth0 import TenantHook
@@ -32,7 +33,11 @@ LONGEST_PAUSE = 60.0
 
 
 REMIND_SECONDS = 30.0
-"""How often a route that has not read what it wants is woken again: Airflow forgets what it was told while a DAG is paused."""
+"""How long after a wake-up of which no run came a route is woken again: Airflow keeps none of a paused DAG.
+
+After its DAG is enabled a route waits for this long at the most, since the triggerer cannot ask whether a DAG is paused. Each
+wake-up is a row of Airflow's database.
+"""
 
 
 class Seen(NamedTuple):
@@ -98,7 +103,12 @@ class Look:
         return Seen(many=True) if woke else None
 
     def _earliest_checkpoint(self) -> Position | None:
-        places = [place for place in map(_checkpoint_at, self._checkpoints) if place and place.log_id]
+        """The earliest of those that can be read: what is wrong with one Variable concerns its own route only."""
+        found = [_checkpoint_or_fault(key) for key in self._checkpoints]
+        faults = [one for one in found if isinstance(one, AirflowUnavailableError)]
+        if faults and len(faults) == len(found):
+            raise faults[0]
+        places = [one for one in found if isinstance(one, Position) and one.log_id]
         return min(places, key=lambda place: log_id_order(str(place.log_id)), default=None)
 
 
@@ -111,7 +121,20 @@ def _checkpoint_at(key: str) -> Position | None:
     from auth0_webhooks.state.variables import read_variable
 
     text = read_variable(key)
-    return parse_checkpoint(text, key=key).position if text else None
+    return parse_checkpoint(text, key=key).position if text is not None else None
+
+
+def _checkpoint_or_fault(key: str) -> Position | AirflowUnavailableError | None:
+    """The place in a route's Variable; None where it holds none, which is logged where that is a person's mistake."""
+    try:
+        return _checkpoint_at(key)
+    except AirflowUnavailableError as error:
+        log.warning("%s", error)
+        return error
+    except Exception as error:  # noqa: BLE001 - whatever a person wrote there, the others' watch goes on
+        said = error if isinstance(error, WebhookRouteError) else f"Variable {key!r}: {type(error).__name__}"
+        log.warning("%s; the runs of its route fail until then, the watch of the others goes on", said)
+        return None
 
 
 class LogWatch(BaseEventTrigger):
@@ -121,7 +144,7 @@ class LogWatch(BaseEventTrigger):
     :param checkpoint: the Variable of the route's own checkpoint.
     :param log_level: with ``log_types``, ``exclude_types`` and ``where`` the route's filter.
     :param checkpoints: the checkpoint Variables of all routes that watch this tenant at this pace.
-    :param remind_seconds: how often a route that has not read what it wants is woken again.
+    :param remind_seconds: how long after a wake-up of which no run came the route is woken again.
     """
 
     def __init__(
@@ -188,31 +211,48 @@ class LogWatch(BaseEventTrigger):
     async def filter_shared_stream(self, shared_stream: AsyncIterator[Seen]) -> AsyncIterator[TriggerEvent]:
         """Fire for what the route wants, and again while it has not read it; also for what was there before it came.
 
-        A route whose last live run failed, or that is held, is left to the clock.
+        Not while the run that an earlier wake-up asked for is still to come. A route whose last live run failed, or that is
+        held, is left to its schedule.
         """
-        from auth0_webhooks.state.health import Health
-
         kwargs = self._kwargs
         where = Where(kwargs["where"]) if kwargs["where"] else None
         selection = Selection(kwargs["log_level"], frozenset(kwargs["log_types"]), frozenset(kwargs["exclude_types"]), where)
-        unread, remind_at, came = None, 0.0, True
+        unread, wakes, came = None, WakeUps(kwargs["remind_seconds"]), True
         async for seen in shared_stream:
             wanted = seen.many or any(map(selection.wants, seen.events))
             if wanted or came:
                 unread, came = seen.upto, False
             if not wanted:
-                if unread is None or time.monotonic() < remind_at:
+                if unread is None or not wakes.is_due(time.monotonic()):
                     continue
-                if not await asyncio.to_thread(self._is_before, unread):
-                    unread = None
+                if not (behind := await asyncio.to_thread(self._is_before, unread)):
+                    if behind is None:
+                        wakes.left(time.monotonic())
+                    else:
+                        unread = None
                     continue
-            remind_at = time.monotonic() + kwargs["remind_seconds"]
-            if await asyncio.to_thread(Health(kwargs["route"]).is_left_to_the_clock):
+            runs = await asyncio.to_thread(runs_of, kwargs["route"])
+            now = time.monotonic()
+            if not wakes.is_needed(now, runs):
                 continue
+            if await asyncio.to_thread(self._is_left_to_its_schedule):
+                wakes.left(now)
+                continue
+            wakes.woke(now, runs)
             yield TriggerEvent({"route": kwargs["route"]})
 
-    def _is_before(self, place: Position) -> bool:
-        """Whether the route's checkpoint lies before an event; no when that cannot be told."""
+    def _is_left_to_its_schedule(self) -> bool:
+        """Whether its health says so; no where that cannot be told."""
+        from auth0_webhooks.state.health import Health
+
+        try:
+            return Health(self._kwargs["route"]).is_left_to_the_clock()
+        except Exception as error:  # noqa: BLE001 - a record that a person has edited ends no watch
+            log.warning("the health of route %s cannot be told: %s", self._kwargs["route"], type(error).__name__)
+            return False
+
+    def _is_before(self, place: Position) -> bool | None:
+        """Whether the route's checkpoint is before an event; None if Airflow cannot say just now."""
         try:
             at = _checkpoint_at(self._kwargs["checkpoint"])
             if at is None:
@@ -221,7 +261,9 @@ class LogWatch(BaseEventTrigger):
                 return log_id_order(at.log_id) < log_id_order(place.log_id)
             # Only a time yet: reading starts with the events from that time on.
             return parse_time(at.date) <= parse_time(place.date)
-        except (WebhookRouteError, ValueError):
+        except AirflowUnavailableError:
+            return None
+        except Exception:  # noqa: BLE001 - whatever a person wrote there, its runs say what is wrong with it
             return False
 
     async def run(self) -> AsyncIterator[TriggerEvent]:

@@ -153,3 +153,9 @@ def test_a_record_that_was_changed_replaces_no_checkpoint():
     shown = told(checkpoint=saved(1, ago(hours=2)), record=f"{int(LOG_ID) + 9}")
     assert shown["checkpoint"]["log_id"] == f"{int(LOG_ID) + 1}"
     assert shown["checkpoint"]["instead"] is None
+
+
+@pytest.mark.parametrize("variable", ["checkpoint", "record", "health"])
+@pytest.mark.parametrize("text", ["", "last tuesday", "[]", '{"problem": 5, "log_id": []}', '{"a":' * 100_000])
+def test_whatever_a_person_wrote_into_a_variable_its_route_is_shown(variable, text):
+    assert told(**{"checkpoint": LOG_ID, variable: text})["state"]["code"] in {"well", "waiting", "failing"}

@@ -7,13 +7,14 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from auth0_webhooks.errors import TenantUnavailableError
+from auth0_webhooks.errors import AirflowUnavailableError, TenantUnavailableError
 from auth0_webhooks.hooks.auth0 import TenantHook
 from auth0_webhooks.model.events import Position
 from auth0_webhooks.state import variables
 from auth0_webhooks.state.health import Health
 from auth0_webhooks.triggers import log_watch as watch
-from auth0_webhooks.triggers.log_watch import LogWatch, Look, Seen
+from auth0_webhooks.triggers.log_watch import REMIND_SECONDS, LogWatch, Look, Seen
+from auth0_webhooks.triggers.wakes import WakeUps
 from tests.support.factory import events
 
 pytestmark = pytest.mark.usefixtures("connections")
@@ -88,6 +89,67 @@ def test_an_expired_cursor_wakes_a_run_which_finds_out(tenant, stored, look):
     assert look() is None
 
 
+MALFORMED = [
+    "last tuesday",
+    "",
+    "[]",
+    '{"log_id": []}',
+    '{"log_id": "1", "acknowledged": [null]}',
+    '{"log_id": ' + '{"a":' * 100_000,
+    "0001-01-01T00:00:00+14:00",
+]
+
+
+@pytest.mark.parametrize("text", MALFORMED, ids=["text", "empty", "list", "id", "acknowledged", "deep", "before all time"])
+def test_a_checkpoint_that_is_none_concerns_its_own_route_only(tenant, stored, look, caplog, text):
+    tenant.add_many(5, types={"s": 1})
+    tenant.add("f")
+    stored["a_checkpoint"], stored["b_checkpoint"] = text, ids(tenant)[4]
+    assert look().types == {"f"}
+    assert "'a_checkpoint'" in caplog.text
+    assert "the runs of its route fail until then" in caplog.text
+
+
+def test_where_no_checkpoint_is_one_the_first_look_begins_at_the_newest_event(tenant, stored, look):
+    tenant.add_many(5)
+    stored["a_checkpoint"] = stored["b_checkpoint"] = "last tuesday"
+    assert look() is None
+    tenant.add("f")
+    assert look().types == {"f"}
+
+
+@pytest.fixture
+def sealed(stored, monkeypatch):
+    """The names of Variables that Airflow cannot read, as after a lost Fernet key or while its API server restarts."""
+    names = set()
+
+    def read(key):
+        if key in names:
+            raise AirflowUnavailableError(f"Variable {key!r} is there but could not be read just now")
+        return stored.get(key)
+
+    monkeypatch.setattr(variables, "read_variable", read)
+    return names
+
+
+def test_a_checkpoint_that_cannot_be_read_concerns_its_own_route_only(tenant, stored, look, sealed):
+    tenant.add_many(5, types={"s": 1})
+    tenant.add("f")
+    stored["b_checkpoint"] = ids(tenant)[4]
+    sealed.add("a_checkpoint")
+    assert look().types == {"f"}
+
+
+def test_while_no_variable_can_be_read_the_first_look_is_still_to_come(tenant, stored, look, sealed):
+    tenant.add_many(5, types={"s": 1})
+    stored["a_checkpoint"] = stored["b_checkpoint"] = ids(tenant)[3]
+    sealed.update({"a_checkpoint", "b_checkpoint"})
+    with pytest.raises(AirflowUnavailableError):
+        look()
+    sealed.clear()
+    assert look().types == {"s"}
+
+
 def make(route="r", seconds=1.0, **settings):
     return LogWatch(
         **{
@@ -140,6 +202,113 @@ def test_a_route_whose_last_live_run_failed_or_is_held_is_left_to_the_clock(stor
     assert fired([Seen(many=True)]) == 0
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"problem": 5, "run_id": "x", "since": "", "told": ""}',
+        '{"problem": null, "run_id": "x", "since": "", "told": ""}',
+        '{"problem": "failed: x", "run_id": "x", "since": "", "told": "yesterday"}',
+        '{"problem": "failed: x", "run_id": "x", "since": "", "told": "", "untold": 5}',
+        '{"problem": "failed: x", "run_id": "x", "since": "", "told": "", "untold": [["bad"]]}',
+        '{"problem": "failed: x", "run_id": "x", "since": "", "told": "", "aside": "5"}',
+        '{"problem": "failed: x", "run_id": "x", "since": "", "told": "", "aside_told": "yesterday"}',
+        '{"problem": "failed: x", "run_id": "x", "since": "", "told": "", "stuck": {"log_id": "1", "type": "s", "since": "-"}}',
+        '{"problem": "failed: x", "run_id": "x", "since": "", "told": "", "stuck": "1"}',
+        '{"problem": "failed: x", "run_id": "x", "since": "", "told": "", "refused": 20}',
+        '["failed"]',
+        "failed",
+        '{"a":' * 100_000,
+    ],
+    ids=[
+        "number",
+        "null",
+        "time",
+        "untold",
+        "untold pair",
+        "aside",
+        "aside time",
+        "stuck",
+        "stuck text",
+        "refused",
+        "list",
+        "text",
+        "deep",
+    ],
+)
+def test_a_health_record_that_is_none_leaves_its_route_woken_and_its_alarm_working(stored, monkeypatch, text):
+    monkeypatch.setattr("auth0_webhooks.state.health.Variable.set", lambda key, text, **_: stored.update({key: text}))
+    stored["r_health"] = text
+    assert fired([Seen(many=True)] * 2) == 2
+    assert Health("r").note("failed: x", "run") == [["bad", "failed: x"]]
+    assert fired([Seen(many=True)] * 2) == 0
+
+
+@pytest.mark.parametrize("text", MALFORMED)
+def test_a_route_whose_own_checkpoint_is_none_is_watched_on(stored, text):
+    stored["r_checkpoint"] = text
+    wanted, nothing = Seen(tuple(events(["f"])), upto=at("7")), Seen(upto=at("7"))
+    assert fired([nothing, wanted, nothing, nothing, wanted], remind_seconds=0.0) == 2
+
+
+@pytest.fixture
+def runs(monkeypatch):
+    """How many runs a route has: what Airflow says is in the live tests."""
+    counted = {"r": 0}
+    monkeypatch.setattr(watch, "runs_of", counted.get)
+    return counted
+
+
+DAY_OF_LOOKS = 28_800
+"""One each 3 seconds, as the default of ``watch`` is."""
+
+
+def test_a_thousand_looks_with_wanted_events_wake_a_route_once_while_no_run_comes_of_it(stored, runs):
+    """As of a DAG that was paused, or while a run is under way for hours."""
+    stored["r_checkpoint"] = "5"
+    assert fired([Seen(tuple(events(["f"])), upto=at("7"))] * 1000, remind_seconds=1e9) == 1
+
+
+def test_each_event_that_comes_after_a_run_was_made_wakes_the_next(stored, runs):
+    stored["r_checkpoint"] = "5"
+    wanted = Seen(tuple(events(["f"])), upto=at("7"))
+
+    def stream():
+        for made in [0, 0, 1, 1, 1, 2, 2]:  # the run of the first wake-up, then that of the second
+            runs["r"] = made
+            yield wanted
+
+    assert fired(stream(), remind_seconds=1e9) == 3
+
+
+def test_where_airflow_does_not_say_what_became_of_a_wake_up_each_event_wakes(stored, runs):
+    runs["r"] = None
+    assert fired([Seen(tuple(events(["f"])), upto=at("7"))] * 3, remind_seconds=1e9) == 3
+
+
+def test_wake_ups_of_which_no_run_comes_are_written_rarely_and_never_end():
+    """A paused DAG that is enabled again starts with the next one."""
+    wakes, woken = WakeUps(REMIND_SECONDS), []
+    for now in range(0, DAY_OF_LOOKS * 3, 3):
+        if wakes.is_needed(float(now), runs=7):
+            wakes.woke(float(now), runs=7)
+            woken.append(now)
+    assert woken == list(range(0, 86_400, 30))
+    assert wakes.is_needed(float(woken[-1] + 3), runs=8), "a run was made"
+
+
+def test_a_route_that_was_left_to_its_schedule_is_woken_as_soon_as_it_is_not(stored, runs, monkeypatch):
+    monkeypatch.setattr("auth0_webhooks.state.health.Variable.set", lambda key, text, **_: stored.update({key: text}))
+    Health("r").note("failed: x", "run")
+    wanted = Seen(tuple(events(["f"])), upto=at("7"))
+
+    def stream():
+        yield from [wanted] * 3
+        del stored["r_health"]
+        yield from [wanted] * 3
+
+    assert fired(stream(), remind_seconds=1e9) == 1
+
+
 def test_a_route_is_woken_again_until_it_has_read_what_it_wants(stored):
     stored["r_checkpoint"] = "5"
     wanted, nothing = Seen(tuple(events(["f"])), upto=at("7")), Seen(upto=at("7"))
@@ -148,6 +317,20 @@ def test_a_route_is_woken_again_until_it_has_read_what_it_wants(stored):
     assert fired([wanted, nothing, nothing], remind_seconds=0.0) == 1
     stored["r_checkpoint"] = "5"
     assert fired([wanted, nothing, nothing]) == 1
+
+
+def test_a_route_whose_checkpoint_cannot_be_read_just_now_is_woken_once_it_can(stored, sealed):
+    stored["r_checkpoint"] = "5"
+    nothing = Seen(upto=at("7"))
+
+    def stream():
+        yield Seen(tuple(events(["f"])), upto=at("7"))
+        sealed.add("r_checkpoint")
+        yield from [nothing] * 3
+        sealed.clear()
+        yield nothing
+
+    assert fired(stream(), remind_seconds=0.0) == 2
 
 
 def test_a_route_that_joins_a_look_under_way_is_woken_if_it_lies_behind(stored):
@@ -204,6 +387,17 @@ def test_nothing_that_the_tenant_does_ends_the_watch(tenant, stored, monkeypatch
     if fault != "400":
         assert max(pauses) > 0.05, "it did not slow down"
     assert max(pauses) <= 60
+
+
+def test_a_malformed_checkpoint_or_token_stops_no_look_when_the_triggerer_starts_again(tenant, stored, monkeypatch):
+    tenant.log_token_requests = False
+    tenant.add("s")
+    for text in ["last tuesday", "0001-01-01T00:00:00+14:00"]:
+        for token in ["no token", "é", "gAAAA", ""]:
+            stored["a_checkpoint"], stored["token"] = text, token
+            seen, pauses = looks(tenant, monkeypatch, lambda seen: "f" in seen.types, lambda _pauses: tenant.add("f"))
+            assert seen.types == {"f"}
+            assert max(pauses) <= 0.05, "it took a fault of one route for one of the tenant"
 
 
 def test_a_tenant_that_is_away_for_days_is_looked_for_once_a_minute():
