@@ -149,6 +149,11 @@ def test_every_part_of_airflow_has_the_same_settings_and_waits_for_the_database(
     assert service["volumes"] == init["volumes"]
 
 
+@pytest.mark.parametrize("name", ["postgres", "redis"])
+def test_an_image_of_others_is_named_by_its_version_its_system_and_its_digest(name):
+    assert re.fullmatch(r"[a-z]+:\d+\.\d+(\.\d+)?-[a-z]+@sha256:[0-9a-f]{64}", SERVICES[name]["image"])
+
+
 def test_workers_can_be_scaled():
     """A fixed name would allow one only."""
     assert not {"container_name", "hostname"} & SERVICES["worker"].keys()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -37,6 +38,7 @@ class Stack:
         files += [name for name in copied if (PROJECT / name).is_file()]
         for name in files:
             shutil.copy(PROJECT / name, folder)
+        (folder / "docker-compose.yaml").write_text(with_local_images((folder / "docker-compose.yaml").read_text()))
         write_env.main(folder)
         # The environment goes before .env.
         self.environment = {**os.environ, "AIRFLOW_PORT": str(self.port), "AIRFLOW_IMAGE": f"{self.name}:test"}
@@ -107,6 +109,20 @@ class Stack:
 def docker(*arguments):
     """Run ``docker``; returns its output."""
     return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=True).stdout
+
+
+def with_local_images(text):
+    """docker-compose.yaml without the digest of each image that the engine has under its tag only."""
+
+    def local(found):
+        tag, digest = found.groups()
+        known = {
+            name: not subprocess.run(["docker", "image", "inspect", name], capture_output=True, check=False).returncode
+            for name in (tag, tag + digest)
+        }
+        return tag if known[tag] and not known[tag + digest] else tag + digest
+
+    return re.sub(r"(?<=image: )(\S+)(@sha256:\w+)", local, text)
 
 
 def wait(condition, what, seconds):
