@@ -138,6 +138,18 @@ def test_every_service_has_a_memory_limit_and_bounded_output(name):
     assert SERVICES[name]["logging"]["options"].keys() == {"max-size", "max-file"}
 
 
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_no_service_has_rights_that_it_does_not_need(name):
+    assert SERVICES[name]["security_opt"] == ["no-new-privileges:true"]
+    assert SERVICES[name]["cap_drop"] == ["ALL"]
+    assert not {"cap_add", "privileged"} & SERVICES[name].keys()
+
+
+@pytest.mark.parametrize("name", ["postgres", "redis"])
+def test_a_server_does_not_start_as_root(name):
+    assert SERVICES[name]["user"] == name
+
+
 @pytest.mark.parametrize("name", sorted(AIRFLOW))
 def test_every_part_of_airflow_has_the_same_settings_and_waits_for_the_database(name):
     init, service = SERVICES["init"], SERVICES[name]

@@ -164,6 +164,14 @@ def test_every_service_becomes_healthy(stack):
     assert len(stack.containers()["worker"]) == 2
 
 
+def test_no_process_has_a_capability_or_can_gain_one(stack):
+    for service, found in stack.containers().items():
+        for container, _ in found:
+            status = docker("exec", container, "cat", "/proc/1/status")
+            assert re.search(r"^CapBnd:\s*0+$", status, re.MULTILINE), service
+            assert re.search(r"^NoNewPrivs:\s*1$", status, re.MULTILINE), service
+
+
 def test_the_login_is_the_one_of_env_and_not_admin(stack):
     def log_in(user, password):
         body = json.dumps({"username": user, "password": password})
