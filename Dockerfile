@@ -18,3 +18,5 @@ RUN pip install --no-cache-dir --no-deps --editable /opt/airflow
 COPY --chown=airflow:0 dags /opt/airflow/dags
 COPY --chown=airflow:0 simulation /opt/airflow/simulation
 COPY --chown=airflow:0 demo /opt/airflow/demo
+# The health checks of docker-compose.yaml.
+COPY --chown=airflow:0 stack/health.py /opt/airflow/stack/health.py

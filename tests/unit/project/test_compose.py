@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import socket
 import stat
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 import yaml
 from cryptography.fernet import Fernet
 
-from stack import write_env
+from stack import health, write_env
 from tests.conftest import PROJECT
 
 FILE = PROJECT / "docker-compose.yaml"
@@ -166,6 +167,32 @@ def test_an_image_of_others_is_named_by_its_version_its_system_and_its_digest(na
     assert re.fullmatch(r"[a-z]+:\d+\.\d+(\.\d+)?-[a-z]+@sha256:[0-9a-f]{64}", SERVICES[name]["image"])
 
 
+@pytest.mark.parametrize("name", sorted(SERVICES.keys() - ONCE))
+def test_a_health_check_asks_no_other_service(name):
+    program, *arguments = SERVICES[name]["healthcheck"]["test"][1:]
+    assert all(host.startswith("localhost:") for host in re.findall(r"//([^/\s]+)", " ".join([program, *arguments])))
+    assert program != "python" or arguments == ["/opt/airflow/stack/health.py", name]
+
+
+@pytest.fixture
+def closed_port():
+    """A port of this machine at which nothing answers."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]
+
+
+@pytest.mark.parametrize("name", sorted(health.JOBS))
+def test_a_service_is_not_unhealthy_because_the_database_does_not_answer(name, monkeypatch, capsys, closed_port):
+    monkeypatch.setenv(
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", f"postgresql+psycopg2://airflow:secret@127.0.0.1:{closed_port}/airflow"
+    )
+    assert health.main(name) == 0
+    said = capsys.readouterr().out
+    assert "Look at postgres" in said
+    assert "secret" not in said
+
+
 def test_workers_can_be_scaled():
     """A fixed name would allow one only."""
     assert not {"container_name", "hostname"} & SERVICES["worker"].keys()
@@ -192,6 +219,7 @@ def test_the_image_holds_what_the_dags_import_and_no_keys():
     assert ignored[1] == "*"
     assert {line[1:] for line in ignored if line.startswith("!")} == {
         "requirements.txt", "constraints.txt", "pyproject.toml", "README.md", "plugins", "dags", "demo", "simulation",
+        "stack/health.py",
     }  # fmt: skip
 
 

@@ -37,7 +37,8 @@ class Stack:
         files = ["docker-compose.yaml", "Dockerfile", ".dockerignore", ".env.example"]
         files += [name for name in copied if (PROJECT / name).is_file()]
         for name in files:
-            shutil.copy(PROJECT / name, folder)
+            (folder / name).parent.mkdir(exist_ok=True)
+            shutil.copy(PROJECT / name, folder / name)
         (folder / "docker-compose.yaml").write_text(with_local_images((folder / "docker-compose.yaml").read_text()))
         write_env.main(folder)
         # The environment goes before .env.
@@ -66,6 +67,13 @@ class Stack:
         """What each container uses, as docker tells it."""
         own = [container for found in self.containers().values() for container, _ in found]
         return docker("stats", "--no-stream", "--format", "{{.Name}} {{.MemUsage}} {{.CPUPerc}}", *own)
+
+    def health(self, service, **environment):
+        """What the health check of a service's first container says: the exit code and the sentence."""
+        variables = [f"--env={name}={value}" for name, value in environment.items()]
+        check = [self.containers()[service][0][0], "python", "/opt/airflow/stack/health.py", service]
+        done = subprocess.run(["docker", "exec", *variables, *check], capture_output=True, text=True, check=False, timeout=60)
+        return done.returncode, (done.stdout + done.stderr).strip()
 
     def demo(self, service, order=""):
         """What a demo service tells, or does."""
@@ -190,6 +198,41 @@ def test_the_demo_runs_the_route_and_every_event_arrives_once(stack):
     said = stack.compose("logs", "--no-color", "demo")
     assert "Exited (0)" in stack.containers(every=True)["demo"][0][1], said
     assert "0 lost" in said
+
+
+def test_only_what_stands_still_is_unhealthy(stack):
+    services = ("scheduler", "dag-processor", "triggerer", "worker")
+    wait(lambda: all(stack.health(service)[0] == 0 for service in services), "every service is healthy", 120)
+    stack.compose("exec", "-T", "triggerer", "bash", "-c", "kill -STOP -1")
+    try:
+        wait(lambda: stack.health("triggerer")[0] == 1, "the check sees that the triggerer stands still", 120)
+        print(stack.health("triggerer")[1])
+        assert [stack.health(service)[0] for service in services] == [0, 0, 1, 0]
+    finally:
+        stack.compose("exec", "-T", "triggerer", "bash", "-c", "kill -CONT -1")
+    wait(lambda: stack.health("triggerer")[0] == 0, "the triggerer is healthy again", 120)
+
+
+@pytest.mark.parametrize(
+    ("frozen", "needed_by"), [("postgres", ("scheduler", "dag-processor", "triggerer")), ("redis", ("worker",))]
+)
+def test_no_service_is_unhealthy_because_another_does_not_answer(stack, frozen, needed_by):
+    stack.compose("pause", frozen)
+    try:
+        said = {service: stack.health(service) for service in needed_by}
+    finally:
+        stack.compose("unpause", frozen)
+    print(said)
+    assert all(code == 0 and sentence.endswith(f"Look at {frozen}") for code, sentence in said.values()), said
+    wait(lambda: all("Look at" not in stack.health(service)[1] for service in needed_by), f"{frozen} answers again", 120)
+
+
+def test_a_service_with_a_wrong_password_for_the_database_is_unhealthy(stack):
+    wrong = "postgresql+psycopg2://airflow:wrong@postgres/airflow"
+    code, sentence = stack.health("scheduler", AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=wrong)
+    assert code == 1
+    assert "PostgreSQL refuses the password of the scheduler" in sentence
+    assert "wrong" not in sentence
 
 
 def test_a_run_triggered_by_hand_delivers(stack):
