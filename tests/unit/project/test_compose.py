@@ -24,19 +24,61 @@ ONCE = {"init", "demo"}
 """The services that do their work and end."""
 
 
+FILES = ("docker-compose.yaml", ".env.example")
+OLDER = """\
+# --- Keys
+FERNET_KEY=c2l4dGVlbmJ5dGVzLi5zaXh0ZWVuYnl0ZXMuLjAwMDA=
+JWT_SECRET=former-jwt
+API_SECRET_KEY=former-api
+POSTGRES_PASSWORD=former-postgres
+ADMIN_USER=operator
+ADMIN_PASSWORD=former-admin
+AIRFLOW_PORT=8090
+XCOM_PATH=file:///opt/airflow/xcom
+# Ours:
+AIRFLOW_CONN_AUTH0_DEFAULT='{"conn_type": "http", "password": "a=b#c"}'
+AIRFLOW_CONN_WEBHOOK_DEFAULT='{
+  "conn_type": "http"
+}'
+AIRFLOW__SECRETS__BACKEND=a.backend
+AIRFLOW__METRICS__STATSD_ON=True
+HTTPS_PROXY=http://proxy:3128
+COMPOSE_FILE=docker-compose.yaml"""
+"""The .env of a stack that has no name in it."""
+
+
+@pytest.fixture(autouse=True)
+def no_name(monkeypatch):
+    """The shell's own name for a stack goes before all others."""
+    monkeypatch.delenv("COMPOSE_PROJECT_NAME", raising=False)
+
+
 @pytest.fixture
-def folder(tmp_path):
-    """A folder with the stack's files and a fresh .env."""
-    for name in ("docker-compose.yaml", ".env.example"):
+def empty_folder(tmp_path):
+    """A folder with the stack's files, before ``make env``."""
+    for name in FILES:
         shutil.copy(PROJECT / name, tmp_path)
-    assert write_env.main(tmp_path) == 0
     return tmp_path
+
+
+@pytest.fixture
+def folder(empty_folder):
+    """A folder with the stack's files and a fresh .env."""
+    assert write_env.main(empty_folder) == 0
+    return empty_folder
+
+
+@pytest.fixture
+def older(empty_folder):
+    """A folder with the .env of an earlier version."""
+    (empty_folder / ".env").write_text(OLDER, encoding="utf-8")
+    return empty_folder
 
 
 def settings(path):
     """The settings of an env file, as far as they are not commented out."""
     lines = path.read_text(encoding="utf-8").splitlines()
-    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
 
 
 def test_the_file_follows_the_compose_specification():
@@ -79,7 +121,7 @@ def test_every_variable_of_the_file_is_explained_in_the_example():
 
 
 def test_every_setting_of_the_example_is_used_by_the_file():
-    assert settings(PROJECT / ".env.example").keys() == set(re.findall(r"(?<!\$)\$\{([A-Z_]+)", TEXT))
+    assert settings(PROJECT / ".env.example").keys() - {"COMPOSE_PROJECT_NAME"} == set(re.findall(r"(?<!\$)\$\{([A-Z_]+)", TEXT))
 
 
 def test_make_env_fills_in_every_key_and_lets_nobody_else_read_them(folder):
@@ -95,22 +137,53 @@ def test_make_env_fills_in_every_key_and_lets_nobody_else_read_them(folder):
 
 def test_make_env_makes_other_keys_each_time(folder, tmp_path_factory):
     other = tmp_path_factory.mktemp("other")
-    shutil.copy(PROJECT / ".env.example", other)
+    for name in FILES:
+        shutil.copy(PROJECT / name, other)
     write_env.main(other)
     first, second = settings(folder / ".env"), settings(other / ".env")
     assert all(first[key] != second[key] for key in write_env.FRESH)
 
 
-def test_make_env_never_overwrites_an_env(folder, capsys):
+def test_make_env_changes_nothing_of_a_complete_env(folder, capsys):
     before = (folder / ".env").read_bytes()
-    assert write_env.main(folder) == 1
+    assert write_env.main(folder) == 0
     assert (folder / ".env").read_bytes() == before
-    assert "was not changed" in capsys.readouterr().err
+    assert "No value was changed" in capsys.readouterr().out
+
+
+def test_a_new_stack_is_named_after_its_folder_as_docker_compose_would(empty_folder):
+    folder = empty_folder.rename(empty_folder.parent / "_Auth0 Webhooks.2")
+    assert write_env.main(folder) == 0
+    assert settings(folder / ".env")["COMPOSE_PROJECT_NAME"] == "auth0webhooks2"
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\nCOMPOSE_PROJECT_NAME=", "\nCOMPOSE_PROJECT_NAME=\n"])
+def test_an_older_stack_keeps_its_name_and_every_value(older, end):
+    (older / ".env").write_text(OLDER + end, encoding="utf-8")
+    assert write_env.main(older) == 0
+    written = (older / ".env").read_text(encoding="utf-8")
+    assert written == f"{OLDER}\nCOMPOSE_PROJECT_NAME={write_env.project_name(older)}\n"
+    assert stat.S_IMODE((older / ".env").stat().st_mode) == 0o600
+
+
+def test_the_name_that_the_shell_gave_an_older_stack_goes_before_the_folder_s(older, monkeypatch):
+    monkeypatch.setenv("COMPOSE_PROJECT_NAME", "ours")
+    write_env.main(older)
+    assert settings(older / ".env")["COMPOSE_PROJECT_NAME"] == "ours"
+
+
+def test_a_copy_of_a_stack_in_another_folder_has_the_same_name(folder, tmp_path_factory):
+    copy = tmp_path_factory.mktemp("elsewhere")
+    for name in (*FILES, ".env"):
+        shutil.copy(folder / name, copy)
+    assert write_env.main(copy) == 0
+    assert settings(copy / ".env")["COMPOSE_PROJECT_NAME"] == write_env.project_name(folder) != write_env.project_name(copy)
 
 
 def test_env_can_be_written_without_the_project_being_set_up(tmp_path):
     """``make env`` comes before everything else: Python's standard library must do."""
-    shutil.copy(PROJECT / ".env.example", tmp_path)
+    for name in FILES:
+        shutil.copy(PROJECT / name, tmp_path)
     script = [sys.executable, "-I", "-S", str(PROJECT / "stack" / "write_env.py"), str(tmp_path)]
     assert subprocess.run(script, capture_output=True, check=False).returncode == 0
     assert (tmp_path / ".env").exists()

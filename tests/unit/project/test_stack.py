@@ -41,14 +41,17 @@ class Stack:
             shutil.copy(PROJECT / name, folder / name)
         (folder / "docker-compose.yaml").write_text(with_local_images((folder / "docker-compose.yaml").read_text()))
         write_env.main(folder)
+        env = folder / ".env"
+        env.write_text(re.sub(r"(?m)^COMPOSE_PROJECT_NAME=.*$", f"COMPOSE_PROJECT_NAME={self.name}", env.read_text()))
         # The environment goes before .env.
         self.environment = {**os.environ, "AIRFLOW_PORT": str(self.port), "AIRFLOW_IMAGE": f"{self.name}:test"}
+        self.environment.pop("COMPOSE_PROJECT_NAME", None)
 
-    def compose(self, *arguments, check=True, seconds=600):
-        """Run ``docker compose``; a failure shows what it said. Returns its output."""
-        command = ["docker", "compose", "--project-name", self.name, "--profile", "demo", *arguments]
+    def compose(self, *arguments, check=True, seconds=600, folder=None):
+        """Run ``docker compose``, in the stack's folder or another one; a failure shows its output. Returns the output."""
+        command = ["docker", "compose", "--profile", "demo", *arguments]
         done = subprocess.run(
-            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False, timeout=seconds
+            command, cwd=folder or self.folder, env=self.environment, capture_output=True, text=True, check=False, timeout=seconds
         )
         assert not check or done.returncode == 0, f"docker compose {' '.join(arguments)}:\n{(done.stdout + done.stderr)[-4000:]}"
         return done.stdout
@@ -170,6 +173,14 @@ def test_every_service_becomes_healthy(stack):
     wait(healthy, "every service is healthy", 300)
     print(f"healthy {time.monotonic() - began:.0f} s after docker compose up had returned\n{stack.memory()}")
     assert len(stack.containers()["worker"]) == 2
+
+
+def test_a_copy_of_the_folder_is_the_same_stack(stack, tmp_path):
+    for name in ("docker-compose.yaml", ".env"):
+        shutil.copy(stack.folder / name, tmp_path)
+    rows = stack.compose("ps", "--quiet", "postgres", folder=tmp_path)
+    assert rows
+    assert rows == stack.compose("ps", "--quiet", "postgres")
 
 
 def test_no_process_has_a_capability_or_can_gain_one(stack):
