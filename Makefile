@@ -32,7 +32,7 @@ airflow: $(READY)  ## Start Airflow for your own tenant and webhook (state in .a
 webhook: $(READY)  ## Start a webhook on port 8091 that prints what arrives (ANSWER=503 TIMES=3 simulates a fault)
 	@$(BIN)/python -m simulation.receiver $(if $(ANSWER),--answer $(ANSWER)) $(if $(TIMES),--times $(TIMES))
 
-env:  ## Write .env for docker compose, with fresh keys, or add what it lacks (never changes a value)
+env:  ## Write .env, airflow.env and connections.env for docker compose, or add what they lack (never changes a value)
 	@$(PYTHON) stack/write_env.py
 
 docs: $(READY)  ## Write docs/settings.md and docs/log-types.md from the code

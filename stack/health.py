@@ -55,6 +55,8 @@ def ping() -> tuple[bool, str]:
     url = os.environ["AIRFLOW__CELERY__BROKER_URL"]
     try:
         redis.Redis.from_url(url, socket_timeout=ANSWER_WITHIN, socket_connect_timeout=ANSWER_WITHIN).ping()
+    except redis.exceptions.AuthenticationError as error:
+        return False, _refused("worker", "Redis", "REDIS_PASSWORD", error)
     except redis.exceptions.RedisError as error:
         return True, f"nothing is known about the worker: Redis does not answer ({_first_line(error)}). Look at redis"
     name = f"celery@{socket.gethostname()}"

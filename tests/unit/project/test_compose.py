@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import shutil
 import socket
@@ -24,7 +25,20 @@ ONCE = {"init", "demo"}
 """The services that do their work and end."""
 
 
-FILES = ("docker-compose.yaml", ".env.example")
+FILES = ("docker-compose.yaml", ".env.example", "airflow.env.example", "connections.env.example")
+OWN = (".env", "airflow.env", "connections.env")
+KEYS = {
+    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": {"init", "api-server", "scheduler", "dag-processor", "triggerer", "demo"},
+    "AIRFLOW__CORE__FERNET_KEY": {"init", "api-server", "scheduler", "dag-processor", "triggerer", "demo"},
+    "AIRFLOW__CELERY__BROKER_URL": {"scheduler", "worker"},
+    "AIRFLOW__CELERY__RESULT_BACKEND": {"scheduler", "worker"},
+    "AIRFLOW__API_AUTH__JWT_SECRET": {"api-server", "scheduler"},
+    "AIRFLOW__API__SECRET_KEY": {"api-server"},
+    "ADMIN_PASSWORD": {"init"},
+    "POSTGRES_PASSWORD": {"postgres"},
+    "REDISCLI_AUTH": {"redis"},
+}
+"""Each variable that holds a key or password, and the services that need it."""
 OLDER = """\
 # --- Keys
 FERNET_KEY=c2l4dGVlbmJ5dGVzLi5zaXh0ZWVuYnl0ZXMuLjAwMDA=
@@ -43,8 +57,16 @@ AIRFLOW_CONN_WEBHOOK_DEFAULT='{
 AIRFLOW__SECRETS__BACKEND=a.backend
 AIRFLOW__METRICS__STATSD_ON=True
 HTTPS_PROXY=http://proxy:3128
-COMPOSE_FILE=docker-compose.yaml"""
-"""The .env of a stack that has no name in it."""
+COMPOSE_FILE=docker-compose.yaml
+
+# --- Connections and anything else of Airflow ---------------------------------------------------------------------------------
+
+# Every line of this file is in the environment of all parts of Airflow: connections (AIRFLOW_CONN_...), settings (AIRFLOW__...).
+# Where docker-compose.yaml sets the same name under `environment` (executor, keys, database, XCom), its value wins: change it there.
+# Those set here do not show in the UI. README.md says what each field means; docs/operations.md how to use a secrets backend.
+#AIRFLOW_CONN_WEBHOOK_DEFAULT='{"conn_type": "http", "host": "https://hooks.example.com/auth0"}'
+#AIRFLOW_CONN_SECOND='{"conn_type": "http"}'"""  # noqa: E501
+"""The .env of version 0.1.0, the only file of its stack, with settings of a user's own."""
 
 
 @pytest.fixture(autouse=True)
@@ -87,11 +109,14 @@ def test_the_file_follows_the_compose_specification():
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@functools.cache
+def compose_is_installed():
+    version = ["docker", "compose", "version"]
+    return shutil.which("docker") and not subprocess.run(version, capture_output=True, check=False).returncode
+
+
 def config(folder, *arguments):
-    if (
-        not shutil.which("docker")
-        or subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode
-    ):
+    if not compose_is_installed():
         pytest.skip("docker compose is not installed")
     command = ["docker", "compose", "--project-directory", str(folder), "-f", str(folder / "docker-compose.yaml"), "config"]
     return subprocess.run([*command, *arguments], capture_output=True, text=True, check=False, cwd=folder)
@@ -144,11 +169,14 @@ def test_make_env_makes_other_keys_each_time(folder, tmp_path_factory):
     assert all(first[key] != second[key] for key in write_env.FRESH)
 
 
-def test_make_env_changes_nothing_of_a_complete_env(folder, capsys):
-    before = (folder / ".env").read_bytes()
+def test_make_env_changes_nothing_of_complete_files(folder, capsys):
+    before = [(folder / name).read_bytes() for name in OWN]
+    capsys.readouterr()
     assert write_env.main(folder) == 0
-    assert (folder / ".env").read_bytes() == before
-    assert "No value was changed" in capsys.readouterr().out
+    assert [(folder / name).read_bytes() for name in OWN] == before
+    said = capsys.readouterr().out
+    assert "were not changed" in said
+    assert len(said.splitlines()) == 1
 
 
 def test_a_new_stack_is_named_after_its_folder_as_docker_compose_would(empty_folder):
@@ -161,9 +189,80 @@ def test_a_new_stack_is_named_after_its_folder_as_docker_compose_would(empty_fol
 def test_an_older_stack_keeps_its_name_and_every_value(older, end):
     (older / ".env").write_text(OLDER + end, encoding="utf-8")
     assert write_env.main(older) == 0
-    written = (older / ".env").read_text(encoding="utf-8")
-    assert written == f"{OLDER}\nCOMPOSE_PROJECT_NAME={write_env.project_name(older)}\n"
-    assert stat.S_IMODE((older / ".env").stat().st_mode) == 0o600
+    kept, rest = (older / ".env").read_text(encoding="utf-8").split("# Ours:\n")
+    assert kept == OLDER.split("# Ours:\n", maxsplit=1)[0]
+    *others, name, redis = rest.splitlines()
+    assert [line for line in others if line] == ["HTTPS_PROXY=http://proxy:3128", "COMPOSE_FILE=docker-compose.yaml"]
+    assert name == f"COMPOSE_PROJECT_NAME={write_env.project_name(older)}"
+    assert re.fullmatch(r"REDIS_PASSWORD=[A-Za-z0-9_-]{32,}", redis)
+
+
+def test_connections_of_an_older_stack_move_to_the_file_of_the_services_that_use_them(older, capsys):
+    write_env.main(older)
+    connections, others = ((older / name).read_text(encoding="utf-8") for name in ("connections.env", "airflow.env"))
+    example = (PROJECT / "connections.env.example").read_text(encoding="utf-8")
+    assert connections == (
+        example
+        + """AIRFLOW_CONN_AUTH0_DEFAULT='{"conn_type": "http", "password": "a=b#c"}'\n"""
+        + """AIRFLOW_CONN_WEBHOOK_DEFAULT='{\n  "conn_type": "http"\n}'\n"""
+        + "AIRFLOW__SECRETS__BACKEND=a.backend\n"
+        + """#AIRFLOW_CONN_SECOND='{"conn_type": "http"}'\n"""
+    )
+    assert others == (
+        (PROJECT / "airflow.env.example").read_text(encoding="utf-8")
+        + "AIRFLOW__METRICS__STATSD_ON=True\nHTTPS_PROXY=http://proxy:3128\n"
+    )
+    assert {stat.S_IMODE((older / name).stat().st_mode) for name in OWN} == {0o600}
+    said = capsys.readouterr().out
+    assert "AIRFLOW_CONN_AUTH0_DEFAULT was moved to connections.env" in said
+    assert "HTTPS_PROXY was copied to airflow.env" in said
+    assert "former-" not in said
+    assert "a=b#c" not in said
+
+
+def test_an_upgrade_that_was_interrupted_moves_no_setting_twice(older):
+    write_env.main(older)
+    moved = [(older / name).read_bytes() for name in OWN[1:]]
+    (older / ".env").write_text(OLDER, encoding="utf-8")
+    write_env.main(older)
+    assert [(older / name).read_bytes() for name in OWN[1:]] == moved
+
+
+def test_a_connection_of_connections_env_wins_over_one_in_env(folder, capsys):
+    with (folder / "connections.env").open("a", encoding="utf-8") as file:
+        file.write("AIRFLOW_CONN_AUTH0_DEFAULT='newer'\n")
+    with (folder / ".env").open("a", encoding="utf-8") as file:
+        file.write("AIRFLOW_CONN_AUTH0_DEFAULT='older'\n")
+    before = [(folder / name).read_bytes() for name in OWN]
+    assert write_env.main(folder) == 0
+    assert [(folder / name).read_bytes() for name in OWN] == before
+    assert "AIRFLOW_CONN_AUTH0_DEFAULT is in connections.env with another value" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("key", sorted(write_env.FORMER))
+def test_a_lost_key_that_the_database_depends_on_is_asked_for_and_not_invented(older, key, capsys):
+    (older / ".env").write_text(re.sub(rf"(?m)^{key}=.*$", f"{key}=", OLDER), encoding="utf-8")
+    assert write_env.main(older) == 1
+    assert not settings(older / ".env")[key]
+    said = capsys.readouterr().err
+    assert f"{key} is missing" in said
+    assert "former value" in said
+
+
+def test_docker_compose_sends_an_older_stack_to_make_env(older):
+    done = config(older, "-q")
+    assert done.returncode != 0
+    assert "REDIS_PASSWORD" in done.stderr
+    assert "make env" in done.stderr
+
+
+def test_docker_compose_accepts_an_older_stack_after_make_env(older):
+    write_env.main(older)
+    done = config(older)
+    assert done.returncode == 0, done.stderr
+    worker = yaml.safe_load(done.stdout)["services"]["worker"]["environment"]
+    assert worker["AIRFLOW_CONN_AUTH0_DEFAULT"] == '{"conn_type": "http", "password": "a=b#c"}'
+    assert worker["HTTPS_PROXY"] == "http://proxy:3128"
 
 
 def test_the_name_that_the_shell_gave_an_older_stack_goes_before_the_folder_s(older, monkeypatch):
@@ -174,7 +273,7 @@ def test_the_name_that_the_shell_gave_an_older_stack_goes_before_the_folder_s(ol
 
 def test_a_copy_of_a_stack_in_another_folder_has_the_same_name(folder, tmp_path_factory):
     copy = tmp_path_factory.mktemp("elsewhere")
-    for name in (*FILES, ".env"):
+    for name in (*FILES, *OWN):
         shutil.copy(folder / name, copy)
     assert write_env.main(copy) == 0
     assert settings(copy / ".env")["COMPOSE_PROJECT_NAME"] == write_env.project_name(folder) != write_env.project_name(copy)
@@ -224,13 +323,47 @@ def test_a_server_does_not_start_as_root(name):
     assert SERVICES[name]["user"] == name
 
 
+@pytest.mark.parametrize("key", sorted(KEYS))
+def test_a_key_is_known_only_to_the_services_that_need_it(key):
+    assert {name for name, service in SERVICES.items() if key in service.get("environment", {})} == KEYS[key]
+
+
+def test_no_key_reaches_a_service_by_another_variable():
+    keys = "|".join(write_env.FRESH)
+    for name, service in SERVICES.items():
+        text = yaml.safe_dump({k: v for k, v in service.items() if k != "environment"})
+        assert not re.search(rf"\$\{{({keys})", text), name
+        for variable, value in service.get("environment", {}).items():
+            assert variable in KEYS or not re.search(rf"\$\{{({keys})", value), f"{variable} of {name}"
+
+
+def test_only_the_services_that_use_connections_read_them():
+    reading = {name for name, service in SERVICES.items() if "connections.env" in service.get("env_file", [])}
+    assert reading == {"worker", "triggerer", "dag-processor", "demo"}
+    assert not any(".env" in service.get("env_file", []) for service in SERVICES.values())
+
+
+def test_docker_compose_gives_a_worker_its_connections_and_no_key_but_that_of_the_queue(folder):
+    with (folder / "connections.env").open("a", encoding="utf-8") as file:
+        file.write("""AIRFLOW_CONN_AUTH0_DEFAULT='{"conn_type": "http"}'\n""")
+    done = config(folder)
+    assert done.returncode == 0, done.stderr
+    found = {name: service.get("environment", {}) for name, service in yaml.safe_load(done.stdout)["services"].items()}
+    assert found["worker"]["AIRFLOW_CONN_AUTH0_DEFAULT"] == '{"conn_type": "http"}'
+    assert "AIRFLOW_CONN_AUTH0_DEFAULT" not in found["scheduler"]
+    values = settings(folder / ".env")
+    known = "\n".join(map(str, found["worker"].values()))
+    assert [key for key in write_env.FRESH if values[key] in known] == ["REDIS_PASSWORD"]
+
+
 @pytest.mark.parametrize("name", sorted(AIRFLOW))
 def test_every_part_of_airflow_has_the_same_settings_and_waits_for_the_database(name):
     init, service = SERVICES["init"], SERVICES[name]
-    own = {"ADMIN_USER", "ADMIN_PASSWORD", "DUMB_INIT_SETSID"}
+    own = {*KEYS, "ADMIN_USER", "DUMB_INIT_SETSID", "CONNECTION_CHECK_MAX_COUNT"}
     assert {k: v for k, v in init["environment"].items() if k not in own} == {
         k: v for k, v in service["environment"].items() if k not in own
     }
+    assert service["env_file"][0] == init["env_file"][0] == "airflow.env"
     assert service["depends_on"]["init"] == {"condition": "service_completed_successfully"}
     assert service["volumes"] == init["volumes"]
 

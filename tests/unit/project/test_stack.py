@@ -10,15 +10,18 @@ import socket
 import subprocess
 import time
 import uuid
+from urllib.parse import quote
 
 import pytest
 
+from demo.stack_demo import CONNECTIONS
 from stack import write_env
 from tests.conftest import PROJECT
 
 pytestmark = pytest.mark.skipif(not os.environ.get("COMPOSE_TEST"), reason="make compose-test runs these: they take minutes")
 
 EXCLUDED = {"sapi", "fapi"}
+OWN = (".env", "airflow.env", "connections.env")
 MOST_REPEATS = 100 + 5
 """What README.md promises for whatever is killed: 100 + concurrent_calls."""
 
@@ -34,7 +37,8 @@ class Stack:
         for name in ("dags", "plugins", "demo", "simulation"):
             shutil.copytree(PROJECT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         copied = (line[1:] for line in (PROJECT / ".dockerignore").read_text().splitlines() if line.startswith("!"))
-        files = ["docker-compose.yaml", "Dockerfile", ".dockerignore", ".env.example"]
+        files = ["docker-compose.yaml", "Dockerfile", ".dockerignore"]
+        files += [f"{name}.example" for name in OWN]
         files += [name for name in copied if (PROJECT / name).is_file()]
         for name in files:
             (folder / name).parent.mkdir(exist_ok=True)
@@ -43,9 +47,17 @@ class Stack:
         write_env.main(folder)
         env = folder / ".env"
         env.write_text(re.sub(r"(?m)^COMPOSE_PROJECT_NAME=.*$", f"COMPOSE_PROJECT_NAME={self.name}", env.read_text()))
+        # One connection comes from the environment; the demo stores the other one in the database, encrypted.
+        with (folder / "connections.env").open("a", encoding="utf-8") as file:
+            file.write(f"AIRFLOW_CONN_AUTH0_DEFAULT='{json.dumps(CONNECTIONS['auth0_default'])}'\n")
         # The environment goes before .env.
         self.environment = {**os.environ, "AIRFLOW_PORT": str(self.port), "AIRFLOW_IMAGE": f"{self.name}:test"}
         self.environment.pop("COMPOSE_PROJECT_NAME", None)
+
+    @property
+    def settings(self):
+        """What .env holds."""
+        return write_env.settings((self.folder / ".env").read_text(encoding="utf-8"))
 
     def compose(self, *arguments, check=True, seconds=600, folder=None):
         """Run ``docker compose``, in the stack's folder or another one; a failure shows its output. Returns the output."""
@@ -176,11 +188,36 @@ def test_every_service_becomes_healthy(stack):
 
 
 def test_a_copy_of_the_folder_is_the_same_stack(stack, tmp_path):
-    for name in ("docker-compose.yaml", ".env"):
+    for name in ("docker-compose.yaml", *OWN):
         shutil.copy(stack.folder / name, tmp_path)
     rows = stack.compose("ps", "--quiet", "postgres", folder=tmp_path)
     assert rows
     assert rows == stack.compose("ps", "--quiet", "postgres")
+
+
+def test_each_service_knows_only_the_keys_that_it_needs(stack):
+    written = stack.settings
+    knows = {
+        service: {key for key in write_env.FRESH if written[key] in str(json.loads(docker("inspect", found[0][0]))[0]["Config"])}
+        for service, found in stack.containers(every=True).items()
+    }
+    assert knows == {
+        "postgres": {"POSTGRES_PASSWORD"},
+        "redis": {"REDIS_PASSWORD"},
+        "init": {"POSTGRES_PASSWORD", "FERNET_KEY", "ADMIN_PASSWORD"},
+        "api-server": {"POSTGRES_PASSWORD", "FERNET_KEY", "JWT_SECRET", "API_SECRET_KEY"},
+        "scheduler": {"POSTGRES_PASSWORD", "FERNET_KEY", "JWT_SECRET", "REDIS_PASSWORD"},
+        "dag-processor": {"POSTGRES_PASSWORD", "FERNET_KEY"},
+        "triggerer": {"POSTGRES_PASSWORD", "FERNET_KEY"},
+        "worker": {"REDIS_PASSWORD"},
+        "demo": {"POSTGRES_PASSWORD", "FERNET_KEY"},
+        "tenant": set(),
+        "receiver": set(),
+    }
+
+
+def test_redis_answers_nobody_without_its_password(stack):
+    assert "NOAUTH" in stack.compose("exec", "-T", "redis", "env", "--unset=REDISCLI_AUTH", "redis-cli", "ping")
 
 
 def test_no_process_has_a_capability_or_can_gain_one(stack):
@@ -197,9 +234,7 @@ def test_the_login_is_the_one_of_env_and_not_admin(stack):
         call = ["curl", "--silent", "-o", "/dev/null", "-w", "%{http_code}", "-H", "Content-Type: application/json", "-d", body]
         return stack.compose("exec", "-T", "api-server", *call, "http://localhost:8080/auth/token")
 
-    written = dict(
-        line.split("=", 1) for line in (stack.folder / ".env").read_text().splitlines() if "=" in line and line[0] != "#"
-    )
+    written = stack.settings
     assert log_in(written["ADMIN_USER"], written["ADMIN_PASSWORD"]) == "201"
     assert log_in("admin", "admin") == "401"
 
@@ -209,6 +244,19 @@ def test_the_demo_runs_the_route_and_every_event_arrives_once(stack):
     said = stack.compose("logs", "--no-color", "demo")
     assert "Exited (0)" in stack.containers(every=True)["demo"][0][1], said
     assert "0 lost" in said
+
+
+def test_the_log_of_a_task_shows_though_workers_serve_none(stack):
+    ((run_id,),) = stack.rows("select run_id from dag_run where state = 'success' order by id limit 1")
+    written = stack.settings
+    login = json.dumps({"username": written["ADMIN_USER"], "password": written["ADMIN_PASSWORD"]})
+    curl = ["exec", "-T", "api-server", "curl", "--silent", "--fail"]
+    body = stack.compose(*curl, "-H", "Content-Type: application/json", "-d", login, "http://localhost:8080/auth/token")
+    path = f"dags/auth0_log_webhooks/dagRuns/{quote(run_id, safe='')}/taskInstances/deliver/logs/1"
+    bearer = f"Authorization: Bearer {json.loads(body)['access_token']}"
+    shown = stack.compose(*curl, "-H", bearer, "-H", "Accept: application/json", f"http://localhost:8080/api/v2/{path}")
+    assert "accepted" in shown or "delivered" in shown
+    assert "Could not read" not in shown
 
 
 def test_only_what_stands_still_is_unhealthy(stack):
@@ -238,12 +286,23 @@ def test_no_service_is_unhealthy_because_another_does_not_answer(stack, frozen, 
     wait(lambda: all("Look at" not in stack.health(service)[1] for service in needed_by), f"{frozen} answers again", 120)
 
 
-def test_a_service_with_a_wrong_password_for_the_database_is_unhealthy(stack):
-    wrong = "postgresql+psycopg2://airflow:wrong@postgres/airflow"
-    code, sentence = stack.health("scheduler", AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=wrong)
+@pytest.mark.parametrize(
+    ("service", "server", "variable", "value"),
+    [
+        (
+            "scheduler",
+            "PostgreSQL",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN",
+            "postgresql+psycopg2://airflow:bad-key@postgres/airflow",
+        ),
+        ("worker", "Redis", "AIRFLOW__CELERY__BROKER_URL", "redis://:bad-key@redis:6379/0"),
+    ],
+)
+def test_a_service_whose_password_is_refused_is_unhealthy(stack, service, server, variable, value):
+    code, sentence = stack.health(service, **{variable: value})
     assert code == 1
-    assert "PostgreSQL refuses the password of the scheduler" in sentence
-    assert "wrong" not in sentence
+    assert f"{server} refuses the password of the {service}" in sentence
+    assert "bad-key" not in sentence
 
 
 def test_a_run_triggered_by_hand_delivers(stack):
