@@ -48,7 +48,7 @@ bench: $(READY)  ## Measure, print each target met or missed, write docs/benchma
 test: $(READY)  ## Run every test, on real HTTP, a real Airflow and a real database (SEED=7 for another order)
 	@$(BIN)/python -m tests $(SHUFFLED)
 
-test-fast: $(READY)  ## Run the tests that need no Airflow (a minute)
+test-fast: $(READY)  ## Run the tests that need no Airflow, but for the slow ones (a minute)
 	@$(BIN)/python -m tests fast $(SHUFFLED)
 
 compose-test: $(READY)  ## Try docker-compose.yaml: schema, and with a container engine the stack with a killed worker (minutes)

@@ -1,6 +1,6 @@
 """Runs every test: the live ones on their Airflow and, beside them, all others. Live tests wait more than they work.
 
-``python -m tests fast`` runs those of tests/unit only; more arguments go to pytest.
+``python -m tests fast`` runs those of tests/unit that are not marked slow; more arguments go to pytest.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> int:
     """Run them; 0 if all passed."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is ended
     if arguments[:1] == ["fast"]:
-        return run([*SIDE_BY_SIDE, "tests/unit", *arguments[1:]])
+        return run([*SIDE_BY_SIDE, "-m", "not slow", "tests/unit", *arguments[1:]])
     with beside([*SIDE_BY_SIDE, "tests/runs", "tests/unit", *arguments]) as others:
         live = run_live_tests(arguments)
         return max(live, others.wait())

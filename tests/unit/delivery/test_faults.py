@@ -25,6 +25,8 @@ from simulation.receiver import Receiver
 from tests.support.factory import Keeper, delivery, one_batch
 from tests.support.shapes import shaped_events
 
+pytestmark = pytest.mark.slow
+
 EVENTS = 60
 LOGINS = ["s"] * EVENTS
 BATCHES = Payload("array", max_events=7)

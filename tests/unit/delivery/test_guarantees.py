@@ -6,9 +6,13 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import pytest
+
 from simulation.receiver import Receiver
 from tests.conftest import PROJECT
 from tests.unit.delivery.test_faults import BATCHES, ENDPOINT_FAULTS, FAULTS, PLACES, passes, refuses_everything, until_fixed
+
+pytestmark = pytest.mark.slow
 
 RETRIED = "nothing if it ends within 60 s, because the POST is retried. If it lasts: "
 

@@ -17,6 +17,8 @@ from cryptography.fernet import Fernet
 from stack import health, write_env
 from tests.conftest import PROJECT
 
+pytestmark = pytest.mark.slow
+
 FILE = PROJECT / "docker-compose.yaml"
 TEXT = FILE.read_text(encoding="utf-8")
 SERVICES = yaml.safe_load(TEXT)["services"]

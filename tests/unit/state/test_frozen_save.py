@@ -7,11 +7,15 @@ import signal
 import subprocess
 import sys
 
+import pytest
+
 from auth0_webhooks.state import variables
 from simulation.receiver import Receiver
 from tests.conftest import PROJECT
 from tests.support.factory import log_id, wait_for
 from tests.support.frozen import Database, deliver
+
+pytestmark = pytest.mark.slow
 
 COUNT, FREEZE_FROM, BOUND = 260, 30, 105
 """Events, the first whose save freezes the worker, and how many may come twice: 100 unsaved acknowledgements and 5 calls."""
