@@ -1,4 +1,4 @@
-"""The Airflow DAG that lists the dead letters of all routes and sends them again."""
+"""The Airflow DAG that lists the dead letters of all routes and sends them again: one for all route files."""
 
 from __future__ import annotations
 

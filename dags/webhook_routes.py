@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from auth0_webhooks import build_dags
 
-from auth0_webhooks import build_dag, load_routes
-
-_routes = load_routes(Path(__file__).with_name("webhook_routes.yaml"))[0]
-for _route in _routes:
-    globals()[_route.name] = build_dag(_route, _routes)
+globals().update(build_dags("webhook_routes.yaml"))

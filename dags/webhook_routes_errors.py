@@ -6,10 +6,6 @@ files that do not mention "airflow" and "dag"; this one does.)
 
 from __future__ import annotations
 
-from pathlib import Path
+from auth0_webhooks import check_routes
 
-from auth0_webhooks import SettingError, load_routes
-
-_errors = load_routes(Path(__file__).with_name("webhook_routes.yaml"))[1]
-if _errors:
-    raise SettingError("\n".join(_errors))
+check_routes("webhook_routes.yaml")

@@ -18,7 +18,7 @@ from auth0_webhooks.privacy.redaction import redaction_mark
 from auth0_webhooks.settings.route import Route
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from airflow.sdk import Context
 
@@ -61,9 +61,7 @@ class DeadLetterOperator(BaseOperator):
         :raises DeadLetterStoreError: in the end, when all was listed or sent but what cannot be read.
         """
         asked, send = context["params"]["route"], context["params"]["send"]
-        routes = [route for route in self.routes if asked in (None, route.name)]
-        if not routes:
-            raise SettingError(f"param 'route': there is no route {asked!r}; there are {', '.join(r.name for r in self.routes)}")
+        routes = self._asked_for(asked)
         report: dict[str, Outcome] = {}
         try:
             for route in routes:
@@ -84,6 +82,21 @@ class DeadLetterOperator(BaseOperator):
             context["ti"].xcom_push("report", {name: asdict(outcome) for name, outcome in report.items()})
             log.info("%s", "\n".join(_lines(report)))
         _raise_in_the_end(report)
+
+    def _asked_for(self, name: str | None) -> list[Route]:
+        """The route of this name, or all: those of the DAG file, as it says, and those of other files, as Airflow knows them."""
+        from auth0_webhooks.state.routes import known_route, known_routes
+
+        own = {route.name: route for route in self.routes}
+        if name in own:
+            return [own[name]]
+        if name is None:
+            return [*{route.name: route for route in [*known_routes(), *self.routes]}.values()]
+        route = known_route(name)
+        if route is None:
+            known = sorted({route.name for route in known_routes()} | own.keys())
+            raise SettingError(f"param 'route': there is no route {name!r}; there are {', '.join(known) or 'none'}")
+        return [route]
 
     @staticmethod
     def _work(route: Route, outcome: Outcome, *, send: bool) -> None:
@@ -199,8 +212,12 @@ def _lines(report: dict[str, Outcome]) -> Iterator[str]:
             yield f"  {letter['log_id']}  {letter['type']:<12} {letter['at']}  {letter['answer']} ({letter['tries']} tries)"
 
 
-def build_dead_letter_dag(routes: list[Route]) -> DAG:
-    """One DAG for the dead letters of all routes, started by hand."""
+def build_dead_letter_dag(routes: Iterable[Route] = ()) -> DAG:
+    """One DAG for the dead letters of all routes, started by hand: in one DAG file of an installation.
+
+    :param routes: those that its form proposes. It works for the routes of all other files, too: Airflow knows them.
+    """
+    routes = list(routes)
     names = [route.name for route in routes]
     with DAG(
         dag_id=DEAD_LETTER_DAG_ID,
@@ -217,8 +234,7 @@ def build_dead_letter_dag(routes: list[Route]) -> DAG:
             "route": Param(
                 None,
                 type=["null", "string"],
-                enum=[None, *names],
-                values_display={"null": "every route"},
+                examples=names,
                 title="Route",
                 description_md="Whose dead letters; leave empty for those of every route.",
             ),

@@ -7,6 +7,8 @@ FETCH, FILTER, DELIVER = "fetch", "filter", "deliver"
 """The task ids of a route's DAG; the DAG's id is the route's name."""
 TENANT_TAG = "tenant:"
 """The prefix of the DAG tag that names the connection of a route's tenant."""
+ROUTE_EXTRA = "auth0_webhook_route"
+"""The key under which the extra of a route's asset of new events holds the route's settings."""
 
 
 def checkpoint_key(route: str) -> str:

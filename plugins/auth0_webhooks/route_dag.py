@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -18,12 +18,15 @@ from auth0_webhooks.operators.deliver import DeliverOperator
 from auth0_webhooks.operators.fetch import FetchOperator
 from auth0_webhooks.operators.filter import FilterOperator
 from auth0_webhooks.reading.window import MAX_WINDOW_EVENTS
+from auth0_webhooks.settings.in_airflow import to_extra
 from auth0_webhooks.settings.route import MAX_CONCURRENT_CALLS, Route
 from auth0_webhooks.state.xcom_batches import remove_batches
 from auth0_webhooks.triggers.log_watch import LogWatch
 from auth0_webhooks.waits import WAITS, Waits
 
 RETRIES = 3
+
+Callback = Callable[[Any], None]
 
 _AS_ROUTE = "Leave empty for what the route says"
 _NOT_LIVE = (
@@ -38,61 +41,86 @@ def build_dag(route: Route, routes: Iterable[Route] = (), *, waits: Waits = WAIT
     :param routes: all routes; those that watch the same tenant at the same pace share one watch.
     :param waits: how long its runs wait for things.
     """
-    common: dict[str, Any] = {"route": route, "waits": waits, "on_failure_callback": [remove_batches, note_failure]}
     with DAG(
         dag_id=route.name,
         dag_display_name=route.name.replace("_", " ").capitalize(),
         description=f"Auth0 log events of {route.auth0_conn_id} to {route.webhook_conn_id}",
         doc_md=_dag_docs(route),
-        tags=["auth0", "webhook", f"{TENANT_TAG}{route.auth0_conn_id}"],
-        schedule=_schedule(route, routes),
+        tags=route_tags(route),
+        schedule=route_schedule(route, routes),
         start_date=datetime(2020, 1, 1, tzinfo=timezone.utc),
         catchup=False,
         max_active_runs=1,
-        default_args={
-            "retries": RETRIES,
-            "retry_delay": timedelta(seconds=waits.task_retry),
-            "retry_exponential_backoff": 2.0,
-            "max_retry_delay": LONGEST_RETRY_DELAY,
-            "retry_policy": AnswerRetryPolicy(),
-        },
     ) as dag:
-        fetch = FetchOperator(
-            task_id=FETCH,
-            execution_timeout=timedelta(seconds=waits.reading),
-            task_display_name="Fetch from Auth0",
-            doc_md=f"Reads the log of `{route.auth0_conn_id}` from the checkpoint on, at most {route.max_logs_per_run:,} events, "
-            f"or a backfill's or replay's window, at most {MAX_WINDOW_EVENTS:,}, and hands it on as compressed batches. Sends "
-            "nothing, moves nothing: safe to run again.",
-            **common,
-        )
-        select = FilterOperator(
-            task_id=FILTER,
-            execution_timeout=timedelta(seconds=waits.filtering),
-            task_display_name="Filter by level and type",
-            doc_md="Keeps what the route wants and counts the rest. Safe to run again.",
-            **common,
-        )
-        # No execution_timeout: it would raise inside the event loop. deliver ends itself when it gets nowhere.
-        deliver = DeliverOperator(
-            task_id=DELIVER,
-            task_display_name="Deliver to the webhook",
-            doc_md=f"POSTs to `{route.webhook_conn_id}`, {_in_a_post(route)}, {route.concurrent_calls} at a time, and moves the "
-            "checkpoint behind what was acknowledged (a window has a place of its own instead). The ledger of the run is in its "
-            "log and in its XCom `report`. After success, and after the last failure, the batches are removed; clearing this "
-            "task alone then fails and says so.",
-            outlets=[drain_alias(route), delivered_alias(route)],
-            on_success_callback=[remove_batches, note_success],
-            **common,
-        )
-        fetch >> select >> deliver
+        add_tasks(route, waits)
     # Only now: Airflow would copy them, texts and all, into each task, in memory and in its database.
-    dag.params = ParamsDict(_params(route))
+    dag.params = ParamsDict(route_params(route))
     return dag
 
 
-def _schedule(route: Route, routes: Iterable[Route]) -> AssetOrTimeSchedule:
-    """The clock, and new events: what the watch sees, and what a run left because it had reached its limit."""
+def route_tags(route: Route) -> set[str]:
+    """The tags by which the page, and people, find a route's DAG."""
+    return {"auth0", "webhook", f"{TENANT_TAG}{route.auth0_conn_id}"}
+
+
+def add_tasks(
+    route: Route, waits: Waits = WAITS, *, on_failure: Sequence[Callback] = (), on_success: Sequence[Callback] = ()
+) -> None:
+    """Add fetch >> filter >> deliver to the DAG, or the TaskGroup, of the ``with`` around it.
+
+    What they need comes with them, whatever the DAG's ``default_args`` say.
+
+    :param on_failure: more callbacks after a task's last failure, and ``on_success`` after the success of ``deliver``.
+    """
+    common: dict[str, Any] = {
+        "route": route,
+        "waits": waits,
+        "retries": RETRIES,
+        "retry_delay": timedelta(seconds=waits.task_retry),
+        "retry_exponential_backoff": 2.0,
+        "max_retry_delay": LONGEST_RETRY_DELAY,
+        "retry_policy": AnswerRetryPolicy(),
+        "on_failure_callback": [remove_batches, note_failure, *on_failure],
+        "depends_on_past": False,
+        "do_xcom_push": True,
+    }
+    fetch = FetchOperator(
+        task_id=FETCH,
+        execution_timeout=timedelta(seconds=waits.reading),
+        task_display_name="Fetch from Auth0",
+        doc_md=f"Reads the log of `{route.auth0_conn_id}` from the checkpoint on, at most {route.max_logs_per_run:,} events, "
+        f"or a backfill's or replay's window, at most {MAX_WINDOW_EVENTS:,}, and hands it on as compressed batches. Sends "
+        "nothing, moves nothing: safe to run again.",
+        **common,
+    )
+    select = FilterOperator(
+        task_id=FILTER,
+        execution_timeout=timedelta(seconds=waits.filtering),
+        task_display_name="Filter by level and type",
+        doc_md="Keeps what the route wants and counts the rest. Safe to run again.",
+        **common,
+    )
+    # No execution_timeout: it would raise inside the event loop. deliver ends itself when it gets nowhere.
+    deliver = DeliverOperator(
+        task_id=DELIVER,
+        execution_timeout=None,
+        task_display_name="Deliver to the webhook",
+        doc_md=f"POSTs to `{route.webhook_conn_id}`, {_in_a_post(route)}, {route.concurrent_calls} at a time, and moves the "
+        "checkpoint behind what was acknowledged (a window has a place of its own instead). The ledger of the run is in its "
+        "log and in its XCom `report`. After success, and after the last failure, the batches are removed; clearing this "
+        "task alone then fails and says so.",
+        outlets=[drain_alias(route), delivered_alias(route)],
+        on_success_callback=[remove_batches, note_success, *on_success],
+        **common,
+    )
+    fetch >> select >> deliver
+
+
+def route_schedule(route: Route, routes: Iterable[Route] = ()) -> AssetOrTimeSchedule:
+    """When a route's DAG runs: by its cron schedule, and for new events, seen by the watch or left by a run at its limit.
+
+    :param routes: all routes of the file, as for :func:`build_dag`.
+    """
     watchers = []
     if route.watch:
         sharing = [
@@ -110,12 +138,13 @@ def _schedule(route: Route, routes: Iterable[Route]) -> AssetOrTimeSchedule:
             checkpoints=sorted(sharing or [route.checkpoint_key]),
         )
         watchers.append(AssetWatcher(name=f"watch {route.name}", trigger=watch))
-    new_events = Asset(name=new_events_asset(route).name, watchers=watchers)
+    new_events = Asset(name=new_events_asset(route).name, watchers=watchers, extra=to_extra(route))
     # The plain cron string would give runs without a data interval, which cannot be backfilled.
     return AssetOrTimeSchedule(timetable=CronDataIntervalTimetable(route.schedule, timezone="UTC"), assets=[new_events])
 
 
-def _params(route: Route) -> dict[str, Param]:
+def route_params(route: Route) -> dict[str, Param]:
+    """What a single run of a route can be told, with the form for it."""
     known = log_types()
     return {
         "since": Param(

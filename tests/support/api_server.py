@@ -82,10 +82,10 @@ class Rows:
         self.session.add(bundle)
         self.session.commit()
 
-    def dag(self, dag_id: str, *, bundle: str, tags: tuple[str, ...] = ("auth0", "tenant:auth0_default"), file: str = "") -> None:
+    def dag(self, dag_id: str, *, bundle: str, tags: tuple[str, ...] = ("auth0", "tenant:auth0_default")) -> None:
         from airflow.models.dag import DagModel, DagTag
 
-        dag = DagModel(dag_id=dag_id, bundle_name=bundle, is_paused=False, is_stale=False, fileloc=file)
+        dag = DagModel(dag_id=dag_id, bundle_name=bundle, is_paused=False, is_stale=False, fileloc="")
         dag.tags = [DagTag(name=tag, dag_id=dag_id) for tag in tags]
         self.session.merge(dag)
         self.session.commit()
@@ -119,6 +119,17 @@ class Rows:
         self.session.add(asset)
         self.session.flush()
         self.session.add(AssetEvent(asset_id=asset.id, extra=report, timestamp=when))
+        self.session.commit()
+
+    def settings(self, route: Any) -> None:
+        """The asset that Airflow keeps of a route's DAG, with the route's settings."""
+        from airflow.models.asset import AssetModel
+
+        from auth0_webhooks.operators.assets import new_events_asset
+        from auth0_webhooks.settings.in_airflow import to_extra
+
+        name = new_events_asset(route).name
+        self.session.add(AssetModel(name=name, uri=name, group="asset", extra=to_extra(route)))
         self.session.commit()
 
     def variable(self, key: str, value: str) -> None:

@@ -50,7 +50,7 @@ def _note_run(context: Context, *, failed: bool) -> None:
         if run.window or run.dry_run:
             return
         # Of another task's failure the report says nothing: it would be that of a former try.
-        report = (context["ti"].xcom_pull(task_ids=DELIVER, key="report") or {}) if task.task_id == DELIVER else {}
+        report = (context["ti"].xcom_pull(task_ids=task.task_id, key="report") or {}) if task.part == DELIVER else {}
         if failed:
             stats.incr("auth0_webhooks.failed_runs", tags={"route": task.route.name})
         exception = context.get("exception")

@@ -12,6 +12,7 @@ from airflow.sdk.definitions.retry_policy import RetryDecision, RetryPolicy
 from airflow.sdk.exceptions import AirflowTaskTimeout
 
 from auth0_webhooks.errors import SettingError, WebhookRouteError
+from auth0_webhooks.operators.needs import check_dag
 from auth0_webhooks.reading.window import Window, window_of
 from auth0_webhooks.settings.route import Route, check_run_settings, parse_types
 from auth0_webhooks.waits import WAITS, Waits
@@ -67,11 +68,18 @@ class RunSettings:
 
 
 class RouteOperator(BaseOperator):
-    """Holds the route, and how long its runs wait for things."""
+    """Holds the route, and how long its runs wait for things.
+
+    ``part`` is which of the route's three tasks it is: they find each other by it, whatever their ids are.
+    """
+
+    part: str
 
     def __init__(self, *, route: Route, waits: Waits = WAITS, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.route, self.waits = route, waits
+        if self.has_dag():  # type: ignore[no-untyped-call]
+            check_dag(self, AnswerRetryPolicy)
 
     def run_settings(self, context: Context) -> RunSettings:
         """What this run is to do.
@@ -81,7 +89,7 @@ class RouteOperator(BaseOperator):
         params, run = dict(context["params"]), context["dag_run"]
         # A dry run, or a window, that is not applied would be a real run.
         for key, value in (run.conf or {}).items():
-            if key not in PARAMS:
+            if key not in PARAMS and key not in self._params_of_its_own():
                 raise SettingError(f"unknown param {key!r} in this run's conf: expected one of {', '.join(PARAMS)}")
             if params.get(key) != value:
                 raise SettingError(
@@ -122,6 +130,10 @@ class RouteOperator(BaseOperator):
                 "give since (and until) as well, which makes the run a replay, or dry_run; or change the route in "
                 "webhook_routes.yaml"
             )
+
+    def _params_of_its_own(self) -> set[str]:
+        """What the DAG declares, which may be one that has other tasks, too."""
+        return set(self.dag.params) if self.has_dag() else set()  # type: ignore[no-untyped-call]
 
 
 def _types(key: str, params: dict[str, Any]) -> list[str]:

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from auth0_webhooks.errors import DeliveryStalledError, SettingError, WebhookRouteError
+from auth0_webhooks.names import DELIVER
 from auth0_webhooks.operators.base import RouteOperator, RunSettings, checkpoint_description
 from auth0_webhooks.state.xcom_batches import Batches, filtered_batches
 
@@ -26,6 +27,7 @@ _KILLED = "Airflow ended the task; what was acknowledged is saved, the next run 
 class DeliverOperator(RouteOperator):
     """POSTs the wanted events, moves the checkpoint, reports."""
 
+    part = DELIVER
     ui_color = "#e6f4ea"
     _delivery: Delivery | None = None
     _dead_letters: DeadLetterStore | None = None

@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from auth0_webhooks.errors import WebhookRouteError
+from auth0_webhooks.names import FETCH
 from auth0_webhooks.operators.alarm import alarm_note
 from auth0_webhooks.operators.base import RouteOperator, RunSettings, checkpoint_description
 from auth0_webhooks.state.xcom_batches import OPEN_BATCHES, batch_key, remove_leftovers
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 class FetchOperator(RouteOperator):
     """Reads the tenant's log, from the checkpoint on or a window of it, and pushes it as batches, one XCom entry each."""
 
+    part = FETCH
     ui_color = "#e8f0fe"
 
     def execute(self, context: Context) -> dict[str, Any]:

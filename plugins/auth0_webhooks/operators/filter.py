@@ -8,6 +8,7 @@ import logging
 import uuid
 from typing import TYPE_CHECKING, Any
 
+from auth0_webhooks.names import FILTER
 from auth0_webhooks.operators.base import RouteOperator
 from auth0_webhooks.state.xcom_batches import batch_key, fetched_batches, filter_id
 
@@ -20,6 +21,7 @@ log = logging.getLogger(__name__)
 class FilterOperator(RouteOperator):
     """Keeps the wanted events of each batch, redacted as the route says."""
 
+    part = FILTER
     ui_color = "#fef7e0"
 
     def execute(self, context: Context) -> dict[str, Any]:

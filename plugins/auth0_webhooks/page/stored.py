@@ -6,11 +6,9 @@ what is used of it. Every query is bounded: it reads a number of rows that does 
 
 from __future__ import annotations
 
-import functools
 import logging
 from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from airflow.api_fastapi.app import get_auth_manager
@@ -23,7 +21,7 @@ from airflow.models.dagrun import DagRun
 from airflow.models.variable import Variable
 from airflow.models.xcom import XComModel
 from airflow.sdk.execution_time.xcom import XCom
-from sqlalchemy import select
+from sqlalchemy import or_, select
 
 from auth0_webhooks.names import (
     DEAD_LETTER_DAG_ID,
@@ -33,11 +31,11 @@ from auth0_webhooks.names import (
     checkpoint_key,
     delivered_name,
     health_key,
+    new_events_name,
     record_key,
 )
 from auth0_webhooks.page.summary import Run, Stored
-from auth0_webhooks.settings.route import Route
-from auth0_webhooks.settings.routes_file import load_routes
+from auth0_webhooks.settings.in_airflow import from_extra
 
 __all__ = ["GetUserDep", "SessionDep"]
 
@@ -77,7 +75,7 @@ def _details(session: Any, dag_ids: list[str]) -> list[DagDetails]:
 
 
 def readable_routes(session: Any, user: Any) -> list[Any]:
-    """The DAGs that are routes, as rows of (dag id, display name, paused, file), of those that a user may read."""
+    """The DAGs that are routes, as rows of (dag id, display name, paused), of those that a user may read."""
     rows = list(session.execute(_routes().order_by(DagModel.dag_id)))
     return [row for row, dag in zip(rows, _details(session, [row.dag_id for row in rows]), strict=True) if _may_read(user, dag)]
 
@@ -89,7 +87,7 @@ def find_route(session: Any, dag_id: str) -> Any:
 
 def _routes() -> Any:
     tagged = select(DagTag.dag_id).where(DagTag.name.startswith(TENANT_TAG))
-    columns: tuple[Any, ...] = (DagModel.dag_id, DagModel.dag_display_name, DagModel.is_paused, DagModel.fileloc)
+    columns: tuple[Any, ...] = (DagModel.dag_id, DagModel.dag_display_name, DagModel.is_paused)
     return select(*columns).where(DagModel.dag_id.in_(tagged), DagModel.is_stale.is_(False))
 
 
@@ -100,12 +98,13 @@ def stored(session: Any, routes: Sequence[Any], runs: int = RECENT) -> list[Stor
     variables = _variables(session, keys)
     last = {dag_id: _rows(session, dag_id, runs) for dag_id in ids}
     reports = _reports(session, [row.id for rows in last.values() for row in rows])
-    assets = dict(
-        session.execute(select(AssetModel.name, AssetModel.id).where(AssetModel.name.in_([*map(delivered_name, ids)]))).all()
-    )
+    names = [name(dag_id) for dag_id in ids for name in (delivered_name, new_events_name)]
+    rows = session.execute(select(AssetModel.name, AssetModel.id, AssetModel.extra).where(AssetModel.name.in_(names)))
+    assets = {row.name: row for row in rows}
     found = []
     for route in routes:
         event = _last_event(session, assets.get(delivered_name(route.dag_id)))
+        asset = assets.get(new_events_name(route.dag_id))
         found.append(
             Stored(
                 dag_id=route.dag_id,
@@ -117,7 +116,7 @@ def stored(session: Any, routes: Sequence[Any], runs: int = RECENT) -> list[Stor
                 runs=[_run(row, reports.get(row.id)) for row in last[route.dag_id]],
                 delivered_at=event.timestamp if event else None,
                 delivered=event.extra if event else None,
-                settings=settings_of(route),
+                settings=from_extra(asset.extra) if asset else None,
             )
         )
     return found
@@ -132,7 +131,7 @@ def reports_since(session: Any, dag_id: str, since: datetime, limit: int) -> lis
         .join(last, last.c.id == DagRun.id)
         .join(XComModel, XComModel.dag_run_id == DagRun.id)
         .where(DagRun.end_date >= since)
-        .where(XComModel.task_id == DELIVER, XComModel.map_index == -1, XComModel.key == "report")
+        .where(_is_task(DELIVER), XComModel.map_index == -1, XComModel.key == "report")
         .order_by(DagRun.id.desc())
     )
     rows = session.execute(query)
@@ -145,22 +144,6 @@ def last_listing(session: Any, dag_id: str) -> Run | None:
     reports = _reports(session, [row.id for row in rows], ("dead_letters",))
     runs = [_run(row, reports.get(row.id)) for row in rows]
     return next((run for run in runs if run.ended and run.report and dag_id in run.report), None)
-
-
-def settings_of(route: Any) -> Route | None:
-    """A route's settings, from the YAML beside its DAG file; None where this process cannot see that file."""
-    path = Path(route.fileloc or "").with_name("webhook_routes.yaml") if route.fileloc else Path()
-    try:
-        changed = path.stat().st_mtime_ns
-    except (OSError, ValueError):
-        return None
-    return _routes_of(path, changed).get(route.dag_id)
-
-
-@functools.lru_cache(maxsize=16)
-def _routes_of(path: Path, changed: int) -> dict[str, Route]:
-    del changed  # only tells one state of the file from another
-    return {route.name: route for route in load_routes(path)[0]}
 
 
 _COLUMNS: tuple[Any, ...] = (
@@ -187,9 +170,9 @@ def _run(row: Any, report: dict[str, Any] | None) -> Run:
 def _reports(session: Any, run_ids: list[int], tasks: Sequence[str] = (FETCH, DELIVER)) -> dict[int, dict[str, Any]]:
     """The reports of runs by their number; that of ``deliver`` counts before that of ``fetch``, which failed."""
     query = select(XComModel.dag_run_id, XComModel.task_id, XComModel.value).where(
-        XComModel.dag_run_id.in_(run_ids), XComModel.task_id.in_(tasks), XComModel.map_index == -1, XComModel.key == "report"
+        XComModel.dag_run_id.in_(run_ids), _is_task(*tasks), XComModel.map_index == -1, XComModel.key == "report"
     )
-    rows = sorted(session.execute(query), key=lambda row: tasks.index(row.task_id))
+    rows = sorted(session.execute(query), key=lambda row: tasks.index(row.task_id.rpartition(".")[2]))
     return {row.dag_run_id: report for row in rows if (report := _report(row))}
 
 
@@ -206,10 +189,15 @@ def _report(row: Any) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _last_event(session: Any, asset_id: int | None) -> Any:
-    if asset_id is None:
+def _is_task(*task_ids: str) -> Any:
+    """Whether an XCom is one of these tasks', which are in a TaskGroup where the DAG is one of a user's own."""
+    return or_(XComModel.task_id.in_(task_ids), *(XComModel.task_id.endswith(f".{name}", autoescape=True) for name in task_ids))
+
+
+def _last_event(session: Any, asset: Any) -> Any:
+    if asset is None:
         return None
-    query = select(AssetEvent.timestamp, AssetEvent.extra).where(AssetEvent.asset_id == asset_id)
+    query = select(AssetEvent.timestamp, AssetEvent.extra).where(AssetEvent.asset_id == asset.id)
     return session.execute(query.order_by(AssetEvent.timestamp.desc()).limit(1)).first()
 
 

@@ -88,107 +88,115 @@ class Route(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,200}$", description="The key of the route's entry. It is the id of its DAG.")
-    auth0_conn_id: str = Field("auth0_default", min_length=1, description="Airflow connection of the Auth0 tenant.")
-    webhook_conn_id: str = Field("webhook_default", min_length=1, description="Airflow connection of the webhook.")
+    auth0_conn_id: str = Field(default="auth0_default", min_length=1, description="Airflow connection of the Auth0 tenant.")
+    webhook_conn_id: str = Field(default="webhook_default", min_length=1, description="Airflow connection of the webhook.")
     schedule: str = Field(
-        "*/5 * * * *",
+        default="*/5 * * * *",
         description="Cron expression, in UTC. It starts a run even if the watch has seen no event, so it bounds the delay if the "
         "watch fails.",
     )
     log_level: Level = Field(
-        0,
+        default=0,
         description="Send only events of this level or a higher one: 0 `debug`, 1 `info`, 2 `warning`, 3 `error`, 4 `critical`. "
         "A log type whose level is not known is sent at every setting.",
     )
     log_types: Types = Field(
-        [], description="Send only these log types: a list, or a text with commas. Empty, without `include_types`: all types."
+        default=[],
+        description="Send only these log types: a list, or a text with commas. Empty, without `include_types`: all types.",
     )
     exclude_types: Types = Field(
-        ["sapi", "fapi"], description="Never send these log types: a list, or a text with commas. It wins over `log_types`."
+        default=["sapi", "fapi"],
+        description="Never send these log types: a list, or a text with commas. It wins over `log_types`.",
     )
     concurrent_calls: Count = Field(
-        5, ge=1, le=MAX_CONCURRENT_CALLS, description="POSTs that are open at the same time. 1 keeps the order of the log."
+        default=5,
+        ge=1,
+        le=MAX_CONCURRENT_CALLS,
+        description="POSTs that are open at the same time. 1 keeps the order of the log.",
     )
     start_from: Annotated[Literal["oldest", "now"] | datetime, BeforeValidator(_parse_start)] = Field(
-        "oldest",
+        default="oldest",
         description="Where the first run starts: at the `oldest` event that the tenant still has, `now`, or at a date-time such "
         "as `2026-11-22T10:00:00Z`. It has no effect once the route has a checkpoint.",
     )
     on_reject: Literal["stop", "dead_letter"] = Field(
-        "stop",
+        default="stop",
         description="When the webhook refuses an event: `stop` fails the run at this event; `dead_letter` stores the event as a "
         "dead letter and continues.",
     )
     dead_letter_path: str | None = Field(
-        None,
+        default=None,
         min_length=1,
         description="Where dead letters are stored: a folder, or an object storage URL such as `s3://CONNECTION@bucket/folder`. "
         "Not set: the folder `auth0_webhook_dead_letters` in `$AIRFLOW_HOME`.",
     )
     dead_letter_path_shared: bool = Field(
-        False,
+        default=False,
         description="`true` confirms that all workers share the folder in `dead_letter_path`. Without it a folder is accepted "
         "with LocalExecutor only.",
     )
     max_logs_per_run: Count = Field(
-        20_000, ge=1, le=1_000_000, description="The most events that one live run reads. The next run continues from there."
+        default=20_000,
+        ge=1,
+        le=1_000_000,
+        description="The most events that one live run reads. The next run continues from there.",
     )
     retention_days: Annotated[int | None, BeforeValidator(_not_bool)] = Field(
-        None,
+        default=None,
         ge=1,
         le=365,
         description="How many days your Auth0 plan keeps the log. If it is set, the report warns before waiting events leave the "
         "log.",
     )
     on_gap: Literal["go_on", "stop"] = Field(
-        "go_on",
+        default="go_on",
         description="When the checkpoint's event is no longer in Auth0's log: `go_on` reports the gap and continues from the "
         "oldest event left; `stop` fails the run.",
     )
     watch: Annotated[float | None, BeforeValidator(_parse_watch)] = Field(
-        3.0,
+        default=3.0,
         ge=1,
         le=3600,
         description="Seconds between two checks of the log by the triggerer; an event that the route wants starts a run at once. "
         "`off`: only `schedule` starts runs.",
     )
     alarm_conn_id: str | None = Field(
-        None,
+        default=None,
         min_length=1,
         description="HTTP connection that alarms are POSTed to. It must be no webhook's. Not set: no alarms are sent.",
     )
     alarm_lag_seconds: Count = Field(
-        900, ge=1, description="The route is unhealthy if an event has been waiting for longer than this many seconds."
+        default=900, ge=1, description="The route is unhealthy if an event has been waiting for longer than this many seconds."
     )
     payload: Form = Field(
-        "event",
+        default="event",
         description="`event` sends one event per POST. `array` sends batches as a JSON array, `lines` as JSON lines, one event "
         "per line.",
     )
-    max_events: Count = Field(100, ge=1, le=MOST_EVENTS, description="The most events in one batch.")
+    max_events: Count = Field(default=100, ge=1, le=MOST_EVENTS, description="The most events in one batch.")
     max_bytes: Count = Field(
-        1_000_000, ge=1_000, le=100_000_000, description="The largest body of a batch, in bytes before compression."
+        default=1_000_000, ge=1_000, le=100_000_000, description="The largest body of a batch, in bytes before compression."
     )
-    gzip: bool = Field(False, description="`true` compresses the body of each POST.")
+    gzip: bool = Field(default=False, description="`true` compresses the body of each POST.")
     allow_private_addresses: bool = Field(
-        True,
+        default=True,
         description="`false` connects to the webhook only at a public IP address. Use it if others choose the webhook's URL.",
     )
     envelope: Kind = Field(
-        "none",
+        default="none",
         description="`none` sends the event as Auth0 wrote it. `standard` puts it into the envelope of Standard Webhooks, "
         "`cloudevents` into that of CloudEvents 1.0.",
     )
     include_types: Annotated[list[str], BeforeValidator(_parse_categories)] = Field(
-        [],
+        default=[],
         description="Send the log types of these Auth0 categories, too, such as `auth.login.fail`. `auth.login` includes every "
         "category below it. They are added to `log_types`.",
     )
     where: Annotated[str | None, BeforeValidator(_parse_where)] = Field(
-        None, description="Send only events for which this JMESPath expression is true, such as `connection == 'Users'`."
+        default=None, description="Send only events for which this JMESPath expression is true, such as `connection == 'Users'`."
     )
     redact: Annotated[dict[str, Action], BeforeValidator(parse_rules)] = Field(
-        {},
+        default={},
         description="User data to `mask`, `drop` or replace by a `pseudonym`: a mapping of paths to actions, such as "
         "`{user_data: mask}`.",
     )

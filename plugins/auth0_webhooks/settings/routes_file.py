@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,19 @@ class _UniqueKeyLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def load_routes(path: Path) -> tuple[list[Route], list[str]]:
-    """Read the routes file: ``routes`` has one entry per route; ``defaults`` has settings for routes that do not set them.
+def beside(path: str | os.PathLike[str], file: str | os.PathLike[str]) -> Path:
+    """A path that, where it is relative, counts from the folder of a file, usually the DAG file that names it."""
+    return Path(file).parent / path
 
+
+def load_routes(path: str | os.PathLike[str]) -> tuple[list[Route], list[str]]:
+    """Read a route file: ``routes`` has one entry per route; ``defaults`` has settings for routes that do not set them.
+
+    :param path: the route file, YAML in UTF-8.
     :returns: the valid routes, and for each mistake one sentence that names file, route and key. A broken route does not
         affect the valid ones.
     """
+    path = Path(path)
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)  # noqa: S506 - a SafeLoader
     except OSError as error:

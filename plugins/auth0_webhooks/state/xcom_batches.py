@@ -21,6 +21,18 @@ OPEN_BATCHES = "open_batches"
 """XCom key of fetch; while it exists, the run's batches have not been removed yet."""
 
 
+def task_of(context: Context, part: str) -> str:
+    """The id of the task that is this part of the route: the one at work, or the nearest of those before and after it.
+
+    :param part: one of the names that the tasks have in a DAG of the route alone, which is also the answer where none is found.
+    """
+    task: Any = context["task"]
+    before, after = ((), ())
+    if task.has_dag():
+        before, after = (task.get_flat_relatives(upstream=upstream) for upstream in (True, False))
+    return next((str(one.task_id) for one in (task, *before, *after) if getattr(one, "part", None) == part), part)
+
+
 def batch_key(number: int) -> str:
     """The XCom key of a batch."""
     return f"batch_{number:05d}"
@@ -87,8 +99,9 @@ def fetched_batches(context: Context) -> tuple[dict[str, Any], Batches]:
     :raises BatchMissingError: when it returned nothing.
     :raises BatchesMixedError: when an earlier version made it.
     """
-    fetched = _manifest(context, FETCH, "batches_end")
-    return fetched, Batches(context, FETCH, made_by=fetched["fetch"], fetched=fetched)
+    task_id = task_of(context, FETCH)
+    fetched = _manifest(context, task_id, "batches_end")
+    return fetched, Batches(context, task_id, made_by=fetched["fetch"], fetched=fetched)
 
 
 def filtered_batches(context: Context) -> tuple[dict[str, Any], dict[str, Any], Batches]:
@@ -99,10 +112,11 @@ def filtered_batches(context: Context) -> tuple[dict[str, Any], dict[str, Any], 
     """
     from auth0_webhooks.model.batch import WHAT_TO_DO
 
-    fetched, filtered = _manifest(context, FETCH, "batches_end"), _manifest(context, FILTER, "fetch")
+    task_id = task_of(context, FILTER)
+    fetched, filtered = _manifest(context, task_of(context, FETCH), "batches_end"), _manifest(context, task_id, "fetch")
     if filtered["fetch"] != fetched["fetch"]:
         raise BatchesMixedError(f"fetch ran again after filter, so filter must be cleared, too: {WHAT_TO_DO}")
-    return fetched, filtered, Batches(context, FILTER, made_by=filter_id(fetched, filtered["filter"]), fetched=fetched)
+    return fetched, filtered, Batches(context, task_id, made_by=filter_id(fetched, filtered["filter"]), fetched=fetched)
 
 
 def filter_id(fetched: dict[str, Any], filter_try: str) -> str:
@@ -117,13 +131,13 @@ def remove_batches(context: Context) -> None:
     are removed when the run ends, or by the next run.
     """
     if not isinstance(context.get("exception"), DeliveryStoppedError):
-        _remove_batches_of(context, str(context["run_id"]), ended=context["ti"].task_id == FETCH)
+        _remove_batches_of(context, str(context["run_id"]), ended=context["ti"].task_id == task_of(context, FETCH))
 
 
 def remove_leftovers(context: Context) -> None:
     """Remove the batches of an ended run whose callbacks never ran, for example after a power cut."""
     ti = context["ti"]
-    run_id = ti.xcom_pull(task_ids=FETCH, key=OPEN_BATCHES, include_prior_dates=True, map_indexes=-1)
+    run_id = ti.xcom_pull(task_ids=task_of(context, FETCH), key=OPEN_BATCHES, include_prior_dates=True, map_indexes=-1)
     if not isinstance(run_id, str) or run_id == context["run_id"]:
         return
     if ti.get_dagrun_state(ti.dag_id, run_id) in {"success", "failed"}:
@@ -135,10 +149,10 @@ def _remove_batches_of(context: Context, run_id: str, *, ended: bool) -> None:
     """Remove a run's batches. Unless fetch has ended, its mark is kept, so that the next run checks again."""
     from airflow.sdk.execution_time.xcom import XCom
 
-    ti = context["ti"]
-    for task_id in (FETCH, FILTER):
+    ti, fetch = context["ti"], task_of(context, FETCH)
+    for task_id in (fetch, task_of(context, FILTER)):
         result = ti.xcom_pull(task_ids=task_id, run_id=run_id)
-        ended = ended or (task_id == FETCH and isinstance(result, dict))
+        ended = ended or (task_id == fetch and isinstance(result, dict))
         count = result.get("batches", 0) if isinstance(result, dict) else 0
         number = 0
         # A task that ended early has returned no count, and another try may have pushed more: remove every batch that exists.
@@ -146,7 +160,7 @@ def _remove_batches_of(context: Context, run_id: str, *, ended: bool) -> None:
             XCom.delete(key=batch_key(number), task_id=task_id, dag_id=ti.dag_id, run_id=run_id)
             number += 1
     if ended:
-        XCom.delete(key=OPEN_BATCHES, task_id=FETCH, dag_id=ti.dag_id, run_id=run_id)
+        XCom.delete(key=OPEN_BATCHES, task_id=fetch, dag_id=ti.dag_id, run_id=run_id)
 
 
 def _manifest(context: Context, task_id: str, key: str) -> dict[str, Any]:

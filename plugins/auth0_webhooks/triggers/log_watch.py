@@ -180,8 +180,12 @@ class LogWatch(BaseEventTrigger):
         return f"{__name__}.{type(self).__name__}", self._kwargs
 
     def shared_stream_key(self) -> Hashable:
-        """Routes on one tenant, looking at the same pace, share one look."""
-        return ("auth0-log", *(self._kwargs[key] for key in ("auth0_conn_id", "seconds")), *self._kwargs["checkpoints"])
+        """Routes on one tenant, looking at the same pace, share one look, whichever files they come from.
+
+        Their ``checkpoints`` may then differ. Those of the route that came first say where the look begins; each other route
+        compares its own checkpoint with what it is shown first.
+        """
+        return ("auth0-log", *(self._kwargs[key] for key in ("auth0_conn_id", "seconds")))
 
     @classmethod
     async def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncIterator[Seen]:

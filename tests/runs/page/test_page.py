@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from auth0_webhooks.model.checkpoint import Checkpoint, Writer
 from auth0_webhooks.model.events import Position
+from auth0_webhooks.settings.route import Route
 from auth0_webhooks.times import iso
 from tests.support.api_server import SETTINGS, ApiServer, Rows, ago, report
 
@@ -29,15 +30,14 @@ def server(airflow_home):
     with pytest.MonkeyPatch.context() as patch, create_session() as session:
         for key, value in SETTINGS.items():
             patch.setenv(key, value)
-        (airflow_home / "dags" / "webhook_routes.yaml").write_text(
-            "routes:\n  page_day: {retention_days: 2, watch: 5}\n  page_night: {watch: off}\n", encoding="utf-8"
-        )
-        rows, file = Rows(session), str(airflow_home / "dags" / "webhook_routes.py")
+        rows = Rows(session)
         rows.bundle("page-day")
         rows.bundle("page-night", team="night")
         rows.bundle("page-other", team="other")
-        rows.dag("page_day", bundle="page-day", file=file)
-        rows.dag("page_night", bundle="page-night", file=file)
+        rows.dag("page_day", bundle="page-day")
+        rows.dag("page_night", bundle="page-night")
+        rows.settings(Route(name="page_day", retention_days=2, watch=5))
+        rows.settings(Route(name="page_night", watch=None))
         rows.dag("page_other", bundle="page-other")
         rows.dag("page_no_route", bundle="page-day", tags=())
         rows.dag("auth0_webhook_dead_letters", bundle="page-day", tags=())

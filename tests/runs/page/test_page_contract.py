@@ -43,11 +43,11 @@ def test_the_auth_manager_answers_the_questions_that_are_asked():
 @pytest.mark.parametrize(
     ("module", "model", "columns"),
     [
-        ("airflow.models.dag", "DagModel", "dag_id dag_display_name is_paused is_stale fileloc"),
+        ("airflow.models.dag", "DagModel", "dag_id dag_display_name is_paused is_stale"),
         ("airflow.models.dag", "DagTag", "name dag_id"),
         ("airflow.models.dagrun", "DagRun", "id dag_id run_id run_type state start_date end_date triggering_user_name"),
         ("airflow.models.xcom", "XComModel", "dag_run_id task_id map_index key value"),
-        ("airflow.models.asset", "AssetModel", "id name"),
+        ("airflow.models.asset", "AssetModel", "id name extra"),
         ("airflow.models.asset", "AssetEvent", "asset_id timestamp extra"),
         ("airflow.models.variable", "Variable", "key val"),
     ],
