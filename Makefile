@@ -7,7 +7,7 @@ SHUFFLED = $(if $(SEED),-p randomly --randomly-seed=$(SEED))
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo airflow webhook env docs guarantees bench test test-fast coverage compose-test check format constraints clean
+.PHONY: help demo airflow webhook env docs guarantees bench wheel matrix test test-fast coverage compose-test check format constraints clean
 
 help:  ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,12 @@ test: $(READY)  ## Run every test, on real HTTP, a real Airflow and a real datab
 test-fast: $(READY)  ## Run the tests that need no Airflow, but for the slow ones (a minute)
 	@$(BIN)/python -m tests fast $(SHUFFLED)
 
+wheel: $(READY)  ## Build the wheel into dist/
+	@rm -rf build dist && $(BIN)/uv build --quiet --wheel --out-dir dist . && ls -l dist/*.whl
+
+matrix: $(READY)  ## Install the wheel beside each Airflow 3.3 on each Python of this machine, and run a route there (minutes)
+	@$(BIN)/python -m pytest -q -rsP tests/wheel
+
 compose-test: $(READY)  ## Try docker-compose.yaml: schema, and with a container engine the stack with a killed worker (minutes)
 	@COMPOSE_TEST=1 $(BIN)/python -m pytest -v -rsfEP tests/unit/project/test_compose.py tests/unit/project/test_stack.py
 
@@ -75,5 +81,5 @@ constraints: $(READY)  ## Resolve the requirements again, to their newest versio
 	  requirements.txt requirements-dev.txt --output-file constraints.txt
 
 clean:  ## Remove what make made here: .venv, .airflow and caches
-	@rm -rf $(VENV) .airflow build plugins/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	@rm -rf $(VENV) .airflow build dist plugins/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -7,6 +7,7 @@ package, for the connection types, and most of them need nothing more.
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ __all__ = [
     "route_tasks",
 ]
 
+__version__ = "0.1.0"
+OLDEST_AIRFLOW = (3, 3)
+
 _PLACES = {
     "Route": "settings.route",
     "SettingError": "errors",
@@ -40,6 +44,31 @@ _PLACES = {
     "route_schedule": "route_dag",
     "route_tasks": "authoring",
 }
+
+
+def _check_airflow() -> None:
+    """Stop before something is missing in the middle of a run: older versions lack what retries and the watch are made of.
+
+    By what is installed, since importing Airflow for it would cost every process a second. Where no package of Airflow is found,
+    nothing is said: the rules of this package do without.
+
+    :raises ImportError: naming the version needed and the one that is there.
+    """
+    for package in ("apache-airflow-core", "apache-airflow"):
+        try:
+            found = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        if tuple(int(part) for part in found.split(".")[:2] if part.isdigit()) < OLDEST_AIRFLOW:
+            needed = ".".join(map(str, OLDEST_AIRFLOW))
+            raise ImportError(
+                f"auth0_webhooks {__version__} needs Apache Airflow {needed} or later, and this is Apache Airflow {found}: "
+                "upgrade Airflow, or take auth0_webhooks out of this environment and its plugins folder"
+            )
+        return
+
+
+_check_airflow()
 
 
 def __getattr__(name: str) -> Any:
