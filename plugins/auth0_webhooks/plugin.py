@@ -1,8 +1,8 @@
 """Airflow's plugin: the page "Auth0 webhooks" in the navigation, and as a tab on every DAG.
 
 Airflow finds it through the entry point of the installed package, and through ``auth0_webhooks_page.py`` in a plugins folder.
-Where both are there it must find one only: it takes a second plugin of a name for an error, and some versions of Airflow then
-skip the plugins of other packages that are still to come.
+Where both are there it must find one only: it takes a second plugin of a name for an error, and the processes that run tasks
+then skip the plugins of other packages that are still to come (3.3.2, ``airflow.sdk.plugins_manager``).
 """
 
 from __future__ import annotations

@@ -30,20 +30,29 @@ COMBINATIONS = [(python, airflow) for airflow in AIRFLOWS for python in interpre
 PLUGINS = """
 from airflow import plugins_manager
 from airflow.providers_manager import ProvidersManager
+from airflow.sdk import plugins_manager as of_tasks
 plugins, errors = plugins_manager._get_plugins()
 views, _ = plugins_manager._get_ui_plugins()
 apps, _ = plugins_manager.get_fastapi_plugins()
 hooks = ProvidersManager().hooks
 found = {
-    "plugins": [plugin.name for plugin in plugins], "errors": errors, "sources": [str(plugin.source) for plugin in plugins],
-    "views": [view["url_route"] for view in views], "apps": [app["url_prefix"] for app in apps],
+    "plugins": [plugin.name for plugin in plugins],
+    "of_tasks": [plugin.name for plugin in of_tasks._get_plugins()[0]],
+    "errors": errors,
+    "sources": [str(plugin.source) for plugin in plugins],
+    "views": [view["url_route"] for view in views],
+    "apps": [app["url_prefix"] for app in apps],
     "types": [name for name in hooks if name in ("auth0", "webhook") and hooks[name]],
 }
 """
 ONCE = {
-    "plugins": ["auth0_webhooks_page"], "errors": {}, "views": ["auth0-webhooks", "auth0-webhook-route"],
-    "apps": ["/tenant-logs"], "types": ["auth0", "webhook"],
-}  # fmt: skip
+    "plugins": ["auth0_webhooks_page"],
+    "of_tasks": ["auth0_webhooks_page"],
+    "errors": {},
+    "views": ["auth0-webhooks", "auth0-webhook-route"],
+    "apps": ["/tenant-logs"],
+    "types": ["auth0", "webhook"],
+}
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +105,7 @@ def test_page_is_there_once_where_the_plugins_folder_has_it_too(installed):
 
 
 def test_the_plugins_of_others_stay(installed, tmp_path):
-    """Also where both have the page: a second plugin of its name would take the entry points after it along."""
+    """Also where both have the page: in a task, a second plugin of its name would take the entry points after it along."""
     environment = installed[0]
     other = tmp_path / "zz_other-1.dist-info"
     other.mkdir()
@@ -109,7 +118,7 @@ def test_the_plugins_of_others_stay(installed, tmp_path):
         found = environment.evaluate(PLUGINS, PYTHONPATH=str(tmp_path))
     finally:
         shutil.rmtree(environment.home / "plugins")
-    assert sorted(found["plugins"]) == ["auth0_webhooks_page", "zz_other"]
+    assert sorted(found["plugins"]) == sorted(found["of_tasks"]) == ["auth0_webhooks_page", "zz_other"]
 
 
 def test_five_lines_are_a_running_route(installed, tenant, receiver):
