@@ -14,6 +14,7 @@ from airflow.sdk import DAG, TaskGroup, get_parsing_context
 from airflow.sdk.definitions.param import ParamsDict
 
 from auth0_webhooks.errors import SettingError
+from auth0_webhooks.operators.base import RouteOperator
 from auth0_webhooks.route_dag import Callback, add_tasks, build_dag, route_params, route_tags
 from auth0_webhooks.settings.route import Route
 from auth0_webhooks.settings.routes_file import beside, load_routes
@@ -75,6 +76,8 @@ def route_tasks(route: Route, *, group_id: str = "route", waits: Waits = WAITS) 
     except RuntimeError:
         raise SettingError(f"route_tasks(Route(name={route.name!r})) has no DAG: call it inside 'with DAG(...):'") from None
     dag = group.dag
+    if held := next((task.route.name for task in dag.tasks if isinstance(task, RouteOperator)), None):
+        raise SettingError(f"DAG {dag.dag_id!r} already has the tasks of route {held!r}: a DAG holds one route")
     params, own = route_params(route), {name: dag.params.get_param(name) for name in dag.params}
     if taken := sorted(params.keys() & own.keys()):
         raise SettingError(f"DAG {dag.dag_id!r} has params of its own by the names of a route's: {', '.join(taken)}")

@@ -7,6 +7,7 @@ then skip the plugins of other packages that are still to come (3.3.2, ``airflow
 
 from __future__ import annotations
 
+import functools
 import logging
 import sys
 from pathlib import Path
@@ -51,25 +52,46 @@ class Auth0WebhooksPage(AirflowPlugin):
     ]
 
 
-def from_folder(file: str) -> type[Auth0WebhooksPage]:
-    """The plugin for a file of a plugins folder, which Airflow reads before the entry points.
+_given: list[Path] = []
+"""The file of a plugins folder that has got the plugin. Airflow loads that file once for its server and once for tasks."""
 
-    Says so where the library beside that file is not the one that is used: an update of it would change nothing.
+
+def from_folder(file: str) -> type[Auth0WebhooksPage] | None:
+    """The plugin for a file of a plugins folder, which Airflow loads before the entry points; None for a second such file.
+
+    :param file: the path of that file. A warning names its library if that is not the one in use: an update of it would
+        change nothing.
     """
-    beside, used = Path(file).resolve().with_name("auth0_webhooks"), Path(__file__).resolve().parent
+    path = Path(file).resolve()
+    _report_copies(path)
+    if not _given:
+        _given.append(path)
+    elif path != _given[0]:
+        log.warning("the plugins folder has %s.py twice: %s is used, %s is not. Remove one of them", FILE, _given[0], path)
+        return None
+    return Auth0WebhooksPage
+
+
+@functools.cache
+def _report_copies(file: Path) -> None:
+    beside, used = file.with_name("auth0_webhooks"), Path(__file__).resolve().parent
     if beside.is_dir() and beside != used:
         log.warning(
             "there are two copies of auth0_webhooks: the one in %s is used, the one in %s is not. Remove one of them: uninstall "
-            "the package auth0-log-webhooks, or take auth0_webhooks and %s.py out of the plugins folder",
+            "the package auth0-log-webhooks, or remove auth0_webhooks and %s.py from the plugins folder",
             used,
             beside,
             FILE,
         )
-    return Auth0WebhooksPage
 
 
 def __getattr__(name: str) -> Any:
-    """``by_entry_point``: the plugin for the entry point, or None, which Airflow passes over, where it comes from the folder."""
+    """``by_entry_point``: the plugin for the entry point, or None, which Airflow ignores, if it comes from a plugins folder."""
     if name != "by_entry_point":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return None if hasattr(sys.modules.get(FILE), "Auth0WebhooksPage") else Auth0WebhooksPage
+    module = sys.modules.get(FILE)
+    if not hasattr(module, "Auth0WebhooksPage"):
+        return Auth0WebhooksPage
+    if file := getattr(module, "__file__", None):
+        _report_copies(Path(file).resolve())  # the file of version 0.1.0 does not ask for it
+    return None

@@ -82,8 +82,10 @@ def add_tasks(
         "retry_policy": AnswerRetryPolicy(),
         "on_failure_callback": [remove_batches, note_failure, *on_failure],
         "depends_on_past": False,
+        "wait_for_downstream": False,
         "do_xcom_push": True,
     }
+    after_another = {**common, "trigger_rule": "all_success"}
     fetch = FetchOperator(
         task_id=FETCH,
         execution_timeout=timedelta(seconds=waits.reading),
@@ -98,7 +100,7 @@ def add_tasks(
         execution_timeout=timedelta(seconds=waits.filtering),
         task_display_name="Filter by level and type",
         doc_md="Keeps what the route wants and counts the rest. Safe to run again.",
-        **common,
+        **after_another,
     )
     # No execution_timeout: it would raise inside the event loop. deliver ends itself when it gets nowhere.
     deliver = DeliverOperator(
@@ -111,7 +113,7 @@ def add_tasks(
         "task alone then fails and says so.",
         outlets=[drain_alias(route), delivered_alias(route)],
         on_success_callback=[remove_batches, note_success, *on_success],
-        **common,
+        **after_another,
     )
     fetch >> select >> deliver
 

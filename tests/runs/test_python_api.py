@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
-from airflow.sdk import DAG, AssetOrTimeSchedule, CronDataIntervalTimetable
+from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, CronDataIntervalTimetable, task_group
 from airflow.sdk.definitions._internal.dag_parsing_context import _airflow_parsing_context_manager
 
 from auth0_webhooks import Route, SettingError, build_dags, build_dead_letter_dag, route_schedule, route_tasks
@@ -252,6 +252,10 @@ def test_a_failure_in_a_dag_of_ones_own_removes_the_batches_and_calls_its_callba
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
 
+def by_assets(condition):
+    return AssetOrTimeSchedule(timetable=CronDataIntervalTimetable("*/5 * * * *", timezone="UTC"), assets=condition)
+
+
 def own_dag(route, **settings):
     return DAG(
         **{
@@ -273,6 +277,8 @@ def own_dag(route, **settings):
         ({"schedule": "*/5 * * * *"}, "data intervals by the route's schedule"),
         ({"schedule": CronDataIntervalTimetable("*/5 * * * *", timezone="UTC")}, "the asset 'r_new_events'"),
         ({"schedule": CronDataIntervalTimetable("0 * * * *", timezone="UTC")}, r"data intervals .* '\*/5"),
+        ({"schedule": by_assets(Asset("r_new_events"))}, "the asset 'r_new_events' of route_schedule"),
+        ({"schedule": by_assets(Asset("a") & route_schedule(Route(name="r")).asset_condition)}, "the asset 'r_new_events'"),
         ({"max_active_runs": 16}, "max_active_runs=1"),
         ({"catchup": True}, "catchup=False"),
         ({"max_active_runs": 16, "catchup": True}, "max_active_runs=1.*; catchup=False"),
@@ -284,13 +290,9 @@ def test_what_a_dag_lacks_is_an_error_that_names_it(settings, lacking):
         route_tasks(route)
 
 
-def test_a_schedule_by_more_assets_is_good_where_the_routes_is_among_them():
-    from airflow.sdk import Asset
-
+def test_a_schedule_by_more_assets_is_good_if_the_routes_alone_starts_a_run():
     route = Route(name="r")
-    assets = Asset("another") | route_schedule(route).asset_condition
-    schedule = AssetOrTimeSchedule(timetable=CronDataIntervalTimetable(route.schedule, timezone="UTC"), assets=assets)
-    with own_dag(route, schedule=schedule) as dag:
+    with own_dag(route, schedule=by_assets(Asset("another") | route_schedule(route).asset_condition)) as dag:
         route_tasks(route)
     assert {task.task_id for task in dag.tasks} == {"route.fetch", "route.filter", "route.deliver"}
 
@@ -302,6 +304,34 @@ def test_retries_and_callbacks_come_with_the_tasks_and_a_single_task_without_the
     assert all((task.retries, print in task.on_failure_callback) == (3, True) for task in dag.tasks)
     with own_dag(route), pytest.raises(SettingError, match="(?s)retries, by the policy.*callbacks, which remove"):
         DeliverOperator(task_id="x", route=route)
+
+
+def test_tasks_in_a_mapped_group_are_an_error():
+    route = Route(name="r")
+
+    @task_group
+    def mapped(_number):
+        route_tasks(route)
+
+    with own_dag(route), pytest.raises(SettingError, match="is in a task group that is mapped"):
+        mapped.expand(_number=[1, 2])
+
+
+def test_a_second_route_in_a_dag_is_an_error():
+    route = Route(name="r")
+    with own_dag(route):
+        route_tasks(route)
+        with pytest.raises(SettingError, match="already has the tasks of route 'r'"):
+            route_tasks(route, group_id="again")
+
+
+def test_default_args_cannot_let_a_task_run_after_one_that_failed():
+    route = Route(name="r")
+    with own_dag(route, default_args={"trigger_rule": "all_done", "depends_on_past": True, "wait_for_downstream": True}) as dag:
+        route_tasks(route)
+    rules = {task.task_id: task.trigger_rule.value for task in dag.tasks}
+    assert rules == {"route.fetch": "all_done", "route.filter": "all_success", "route.deliver": "all_success"}
+    assert not any(task.depends_on_past or task.wait_for_downstream for task in dag.tasks)
 
 
 def test_without_a_dag_around_it_the_error_says_what_to_do():

@@ -20,7 +20,7 @@ def test_every_example_is_a_dag_file(tmp_path):
         (tmp_path / f"example_{number}.py").write_text(example, encoding="utf-8")
     bag = DagBag(dag_folder=str(tmp_path), bundle_path=tmp_path)
     assert bag.import_errors == {}
-    assert set(bag.dags) == {"user_blocked", "of_the_file", "auth0_webhook_dead_letters", "blocked_users"}
+    assert set(bag.dags) == {"user_blocked", "of_the_file", "auth0_webhook_dead_letters", "blocked_users", "blocked_or_asked"}
 
 
 def test_every_example_passes_mypy_strict(tmp_path):

@@ -348,7 +348,7 @@ def test_a_route_that_joins_a_look_under_way_is_woken_if_it_lies_behind(stored):
 
 
 def test_routes_on_one_tenant_at_one_pace_share_one_look_and_it_survives_the_triggerer():
-    one, other = make("one"), make("other", log_types=["f"])
+    one, other = make("one"), make("other", log_types=["f"], checkpoints=["b_checkpoint"])  # of another file
     assert one.shared_stream_key() == other.shared_stream_key()
     assert one.shared_stream_key() != make("one", auth0_conn_id="auth0_eu").shared_stream_key()
     assert one.shared_stream_key() != make("one", seconds=5.0).shared_stream_key()
