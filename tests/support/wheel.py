@@ -42,6 +42,11 @@ def build(folder: Path) -> Path:
     return wheel
 
 
+def airflow(version: str) -> tuple[str, ...]:
+    """The requirements of an Airflow as its images have it: with the http provider."""
+    return (f"apache-airflow=={version}", f"apache-airflow-core=={version}", "apache-airflow-providers-http")
+
+
 def interpreters() -> dict[str, str]:
     """The Pythons of this machine that Airflow takes, by their version."""
     found = {}
@@ -58,15 +63,13 @@ def interpreters() -> dict[str, str]:
 
 
 class Environment:
-    """A virtual environment with an Airflow, and an AIRFLOW_HOME of its own."""
+    """A virtual environment, and an AIRFLOW_HOME of its own."""
 
-    def __init__(self, folder: Path, python: str, airflow: str):
-        self.python, self.home, self.airflow = folder / "venv" / "bin" / "python", folder / "home", airflow
+    def __init__(self, folder: Path, python: str):
+        self.python, self.home = folder / "venv" / "bin" / "python", folder / "home"
         self.dags = self.home / "dags"
         self.dags.mkdir(parents=True)
         uv("venv", "--quiet", "--python", python, folder / "venv")
-        # As the images of Airflow have it: with the http provider.
-        self.install(f"apache-airflow=={airflow}", f"apache-airflow-core=={airflow}", "apache-airflow-providers-http")
 
     def install(self, *what: object) -> None:
         """Install packages."""

@@ -58,6 +58,18 @@ def test_the_wheel_takes_every_airflow_3_from_3_3_on(wheel):
     assert metadata(wheel)["Requires-Python"] == "<3.15,>=3.10"
 
 
+def test_every_requirement_has_a_lower_bound(wheel):
+    assert [line for line in metadata(wheel).get_all("Requires-Dist") if ">=" not in line.partition(";")[0]] == []
+
+
+def test_the_metadata_name_each_python_the_license_and_addresses(wheel):
+    found = metadata(wheel)
+    pythons = {f"Programming Language :: Python :: 3.{minor}" for minor in range(10, 15)}
+    assert pythons | {"Framework :: Apache Airflow", "Typing :: Typed"} <= set(found.get_all("Classifier"))
+    assert found["License-Expression"] == "Apache-2.0"
+    assert all("https://" in line for line in found.get_all("Project-URL"))
+
+
 def named(lines):
     return {re.split(r"[\[<>=!; ]", line)[0].lower() for line in lines}
 
