@@ -6,9 +6,10 @@ ARG EXTRA_REQUIREMENTS=""
 
 COPY --chown=airflow:0 requirements.txt constraints.txt pyproject.toml README.md /opt/airflow/
 # Packages that the image has stay as Airflow tested them, if they satisfy requirements.txt; constraints.txt pins the others.
-RUN pip list --format=freeze | sed 's/==.*//' | tr 'A-Z_.' 'a-z--' | sed 's/.*/^&==/' > /tmp/in-image.txt \
- && grep -v -f /tmp/in-image.txt constraints.txt > /tmp/lacking.txt \
- && pip install --no-cache-dir -r requirements.txt -c /tmp/lacking.txt ${EXTRA_REQUIREMENTS}
+RUN lacking=$(mktemp) \
+ && pip list --format=freeze | sed 's/==.*//' | tr 'A-Z_.' 'a-z--' | sed 's/.*/^&==/' | grep -v -f - constraints.txt > "$lacking" \
+ && pip install --no-cache-dir -r requirements.txt -c "$lacking" ${EXTRA_REQUIREMENTS} \
+ && rm "$lacking"
 
 # Created here so that the volumes mounted over them belong to Airflow's user.
 RUN mkdir -p /opt/airflow/xcom /opt/airflow/auth0_webhook_dead_letters
