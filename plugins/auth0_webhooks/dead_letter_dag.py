@@ -209,7 +209,8 @@ def _lines(report: dict[str, Outcome]) -> Iterator[str]:
             f"{outcome.left} left as they were, {outcome.unreadable} cannot be read"
         )
         for letter in outcome.listed:
-            yield f"  {letter['log_id']}  {letter['type']:<12} {letter['at']}  {letter['answer']} ({letter['tries']} tries)"
+            tries = f"{letter['tries']} {'try' if letter['tries'] == 1 else 'tries'}"
+            yield f"  {letter['log_id']}  {letter['type']:<12} {letter['at']}  {letter['answer']} ({tries})"
 
 
 def build_dead_letter_dag(routes: Iterable[Route] = ()) -> DAG:
@@ -242,7 +243,7 @@ def build_dead_letter_dag(routes: Iterable[Route] = ()) -> DAG:
                 default=False,
                 type="boolean",
                 title="Send again",
-                description_md="Off: only list them. On: send each again, and forget it after a 2xx.",
+                description_md="Off: only list them. On: send each again, and remove it after a 2xx.",
             ),
         },
     ) as dag:
@@ -259,7 +260,8 @@ _DOCS = """\
 ### Dead letters
 
 A route with `on_reject: dead_letter` sets an event that its webhook refuses (400, 409, 413, 415, 422 and the like) aside as a
-file, and goes on. This DAG lists those files and sends them again: *Trigger* it, with **Send again** off to look and on to send.
+file, and continues. This DAG lists those files and sends them again: *Trigger* it, with
+**Send again** off to list and on to send.
 
 By CLI: `airflow dags trigger auth0_webhook_dead_letters --conf '{"send": true, "route": "auth0_log_webhooks"}'`
 

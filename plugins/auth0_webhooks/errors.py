@@ -21,19 +21,19 @@ class WebhookRouteError(Exception):
 
 
 class SettingError(WebhookRouteError):
-    """A setting, connection or Variable is missing or wrong: a person must mend it."""
+    """A setting, connection or Variable is missing or wrong: a person must fix it."""
 
     retry = False
 
 
 class TenantDeniedError(WebhookRouteError):
-    """Auth0 refuses the credentials or the scope (401, 403): a person must mend them."""
+    """Auth0 refuses the credentials or the scope (401, 403): a person must fix them."""
 
     retry = False
 
 
 class TenantRefusedError(WebhookRouteError):
-    """Auth0 refuses the request itself (other 4xx, in ``status``): asking again gets the same answer."""
+    """Auth0 refuses the request itself (other 4xx, in ``status``): a repeated request gets the same answer."""
 
     retry = False
 
@@ -65,7 +65,7 @@ class TenantUnavailableError(WebhookRouteError):
 
 
 class TenantAnswerError(WebhookRouteError):
-    """Auth0's answer breaks the API's own rules, so going on could lose events."""
+    """Auth0's answer breaks the API's own rules, so continuing could lose events."""
 
 
 class TenantRateLimitedError(WebhookRouteError):
@@ -98,7 +98,7 @@ class EndpointHeldError(WebhookRouteError):
 
 
 class EventRefusedError(WebhookRouteError):
-    """The webhook refuses this very event (400, 409, 413, 415, 422, other 4xx)."""
+    """The webhook refuses this event (400, 409, 413, 415, 422, other 4xx)."""
 
     retry = False
 
@@ -108,13 +108,13 @@ class DeadLetterStoreError(WebhookRouteError):
 
 
 class DeliveryStoppedError(WebhookRouteError):
-    """Airflow asked the task to end while events were under way."""
+    """Airflow asked the task to end while POSTs were in progress."""
 
 
 class DeliveryStalledError(WebhookRouteError):
     """Nothing was settled for so long that the delivery ended itself: something that it waits for hangs.
 
-    Not tried again by the task: a person would hear of it only hours later, and the next run goes on as well.
+    The task does not retry: a person would be notified hours later, and the next run continues anyway.
     """
 
     retry = False
@@ -127,7 +127,7 @@ class SupersededError(DeliveryStoppedError):
 
 
 class AirflowUnavailableError(WebhookRouteError):
-    """Airflow could not be asked, or could not store: nothing may be sent that could not be remembered."""
+    """Airflow could not be read or written: an event whose delivery cannot be saved may not be sent."""
 
 
 class BatchMissingError(WebhookRouteError):
@@ -137,7 +137,7 @@ class BatchMissingError(WebhookRouteError):
 
 
 class BatchesMixedError(WebhookRouteError):
-    """The batches of a run are not all of one fetch and one filter: nothing may be sent of them, and no place moved by them."""
+    """The batches of a run are not all of one fetch and one filter: none of them is sent, and no checkpoint moves."""
 
     retry = False
 

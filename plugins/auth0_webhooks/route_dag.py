@@ -28,7 +28,7 @@ RETRIES = 3
 
 Callback = Callable[[Any], None]
 
-_AS_ROUTE = "Leave empty for what the route says"
+_AS_ROUTE = "Leave empty to use the route's setting"
 _NOT_LIVE = (
     "**For replays, backfills and dry runs only**: a live run would pass over what it leaves out for good, so it is refused at "
     "once."
@@ -39,7 +39,7 @@ def build_dag(route: Route, routes: Iterable[Route] = (), *, waits: Waits = WAIT
     """One DAG for one route: fetch >> filter >> deliver.
 
     :param routes: all routes; those that watch the same tenant at the same pace share one watch.
-    :param waits: how long its runs wait for things.
+    :param waits: how long its runs wait.
     """
     with DAG(
         dag_id=route.name,
@@ -53,7 +53,7 @@ def build_dag(route: Route, routes: Iterable[Route] = (), *, waits: Waits = WAIT
         max_active_runs=1,
     ) as dag:
         add_tasks(route, waits)
-    # Only now: Airflow would copy them, texts and all, into each task, in memory and in its database.
+    # Set last: otherwise Airflow copies them, with their texts, into each task, in memory and in its database.
     dag.params = ParamsDict(route_params(route))
     return dag
 
@@ -146,7 +146,7 @@ def route_schedule(route: Route, routes: Iterable[Route] = ()) -> AssetOrTimeSch
 
 
 def route_params(route: Route) -> dict[str, Param]:
-    """What a single run of a route can be told, with the form for it."""
+    """The params of a single run of a route, with their form."""
     known = log_types()
     return {
         "since": Param(
@@ -154,15 +154,15 @@ def route_params(route: Route) -> dict[str, Param]:
             type=["null", "string"],
             format="date-time",
             title="Replay since",
-            description_md="Send the events from this time on (again), whatever the checkpoint says, which is neither read nor "
-            "moved. Empty: an ordinary run, from the checkpoint on. Not for backfills, which read their data intervals.",
+            description_md="Send the events from this time on again. The checkpoint is neither read nor moved. "
+            "Empty: an ordinary run, from the checkpoint on. Not for backfills, which read their data intervals.",
         ),
         "until": Param(
             None,
             type=["null", "string"],
             format="date-time",
             title="Replay until",
-            description_md="The end of the replay, itself not part of it. Empty: the time at which the run was triggered.",
+            description_md="The end of the replay (exclusive). Empty: the time at which the run was triggered.",
         ),
         "dry_run": Param(
             False,
@@ -179,7 +179,7 @@ def route_params(route: Route) -> dict[str, Param]:
             description_md=f"Only events of this level or worse, for this run. {_AS_ROUTE} ({LEVELS[route.log_level]}). "
             f"{_NOT_LIVE}",
             enum=[None, *LEVELS, *range(len(LEVELS))],
-            values_display={"null": "as the route says"} | {str(n): f"{n} = {name}" for n, name in enumerate(LEVELS)},
+            values_display={"null": "the route's setting"} | {str(n): f"{n} = {name}" for n, name in enumerate(LEVELS)},
         ),
         "log_types": Param(
             None,
@@ -195,7 +195,7 @@ def route_params(route: Route) -> dict[str, Param]:
             None,
             type=["null", "string"],
             title="Other log types",
-            description_md="Types that are not in the list above, with commas between them; added to what is picked there. "
+            description_md="Types that are not in the list above, separated by commas; added to the ones picked there. "
             f"{_NOT_LIVE}",
         ),
         "where": Param(
@@ -211,7 +211,7 @@ def route_params(route: Route) -> dict[str, Param]:
             minimum=1,
             maximum=MAX_CONCURRENT_CALLS,
             title="Concurrent calls",
-            description_md="POSTs under way at a time, for this run; 1 keeps the order of the log. "
+            description_md="POSTs in progress at a time, for this run; 1 keeps the order of the log. "
             f"{_AS_ROUTE} ({route.concurrent_calls}).",
         ),
     }
@@ -237,9 +237,9 @@ def _dag_docs(route: Route) -> str:
 | **Runs** | {watch}`{route.schedule}` (cron, UTC), at most {route.max_logs_per_run:,} events a run |
 | **Checkpoint** | Variable `{route.checkpoint_key}` (Admin > Variables) |
 
-**Is it well?** The block at the end of the log of `deliver`, and its XCom `report`, account for every event read.
+**Is it healthy?** The block at the end of the log of `deliver`, and its XCom `report`, account for every event read.
 
-**Pause**: switch the DAG off. Nothing is lost for as long as the tenant keeps its log (1 to 30 days, by plan).
+**Pause**: pause the DAG. No event is lost as long as the tenant keeps its log (1 to 30 days, by plan).
 
 **Replay**: *Trigger* with *Replay since* and *until* (or `airflow dags trigger {route.name} --conf
 '{{"since": "2026-11-22T10:00:00Z", "until": "2026-11-22T12:00:00Z"}}'`) sends the events of that time again, with the same
@@ -251,10 +251,10 @@ the same with one run per interval of the schedule, beside the live runs. That s
 is 288 runs and 30 days are 8,640. Replay long ranges instead.
 
 **Rewind**: pause the DAG, set the Variable `{route.checkpoint_key}` to a log id or to a date-time such as
-`2026-11-22T10:00:00Z`, unpause. Everything after that place is sent again.
+`2026-11-22T10:00:00Z`, unpause. Every event after that position is sent again.
 By CLI: `airflow variables set {route.checkpoint_key} 2026-11-22T10:00:00Z`
 
-**A task was cleared by hand**: clear `fetch` with its downstream tasks; a live run then reads anew from the checkpoint, a
-backfill or replay its window. The batches between the tasks are removed when a run ends. A task that finds batches of different
-tries, as after clearing `fetch` alone, sends nothing of them, fails, and says so.
+**A task was cleared by hand**: clear `fetch` with its downstream tasks; a live run then reads again from the checkpoint, a
+backfill or replay its window. The batches between the tasks are removed when a run ends. If a task finds batches of different
+tries, for example after `fetch` alone was cleared, it sends none of them and fails with an error that says so.
 """

@@ -26,7 +26,7 @@ def test_the_first_run_says_where_it_starts_and_a_changed_start_says_how_to_rewi
     tenant.add("s")
     assert route.run() == "success"
     (note,) = route.report["notes"]
-    assert "is now oldest: that counts for the first run only" in note
+    assert "is now oldest: it counts for the first run only" in note
     assert f"set Variable '{route.name}_checkpoint' to a date-time" in note
     assert len(receiver.posts) == delivered + 1
     route.run()

@@ -216,7 +216,7 @@ class Walk:
         self.fault, self.at_post = None, 0
 
     def _deliver_window(self, run: Any, accepted: list[str], told: Any, *, complete: bool, lost: bool) -> None:
-        """A window that is fetched anew after it was complete is sent anew, and one whose events have changed as well."""
+        """A window that is fetched again after it was complete is sent again, and one whose events have changed as well."""
         sent = self.by_run.setdefault(id(run), [])
         wanted = self.read_by[told["fetch"]] if told else []
         if (run.complete and told and run.complete != told["fetch"]) or (accepted and wanted != run.wanted):

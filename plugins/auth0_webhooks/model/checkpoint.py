@@ -40,7 +40,7 @@ class Writer(NamedTuple):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Everything up to ``position`` needs no more work, and neither do the events in ``acknowledged`` beyond it."""
+    """Everything up to ``position`` is done, and so are the events in ``acknowledged`` beyond it."""
 
     position: Position
     acknowledged: tuple[str, ...] = ()
@@ -104,12 +104,12 @@ def parse_checkpoint(text: str, *, key: str) -> Checkpoint:
         raise SettingError(
             f"Variable {key!r} is not a checkpoint ({error}): set it to a log id, to a date-time such as "
             '2026-11-22T10:00:00Z, or to {"log_id": "...", "date": "..."}, under Admin > Variables or with '
-            f"'airflow variables set {key} ...'; delete it to start anew as the route's start_from says"
+            f"'airflow variables set {key} ...'; delete it to start again as the route's start_from says"
         ) from None
 
 
 def writer_of(text: str | None) -> Writer | None:
-    """Who stored this text; None where a person wrote or changed it, or a version did that kept no ``sum``."""
+    """Who stored this text; None if a person wrote or changed it, or a version without ``sum`` did."""
     try:
         stored = json.loads(text or "")
         if stored["sum"] != _sum(stored):
@@ -127,15 +127,15 @@ class Record(NamedTuple):
     closed: bool
 
     def supersedes(self, text: str | None) -> bool:
-        """Whether an older save has left this checkpoint. One without a writer is a person's word, which always counts."""
+        """Whether an older save has left this checkpoint. A checkpoint without a writer was set by a person and always counts."""
         writer = writer_of(text)
         return writer is not None and writer[:2] < self.writer[:2]
 
 
 def parse_record(text: str | None, *, key: str) -> Record | None:
-    """Read what the Variable ``key`` holds; None where there is none, or a person or another version wrote it.
+    """Read what the Variable ``key`` holds; None if there is none, or if a person or another version wrote it.
 
-    Without a record the stored checkpoint counts. It may be old, but all up to it is acknowledged: the worst are repeats.
+    Without a record the stored checkpoint counts. It may be old, so events may be repeated, but none is lost.
     """
     writer = writer_of(text)
     if text is None or writer is None:
@@ -153,7 +153,7 @@ def _sum(stored: dict[str, Any]) -> str:
 
 
 def stored_start_from(text: str | None) -> str | None:
-    """The route's ``start_from`` when this text was stored; None where that is not known."""
+    """The route's ``start_from`` when this text was stored; None if that is unknown."""
     try:
         value = json.loads(text or "", parse_int=str)["start_from"]
     except (ValueError, TypeError, KeyError, RecursionError):
@@ -162,23 +162,23 @@ def stored_start_from(text: str | None) -> str | None:
 
 
 def before(one: Position, other: Position) -> bool:
-    """Whether ``one`` lies before ``other`` in the log. Without both ids their times are compared."""
+    """Whether ``one`` is before ``other`` in the log. Without both ids their times are compared."""
     if one.log_id is not None and other.log_id is not None:
         return log_id_order(one.log_id) < log_id_order(other.log_id)
     if one.log_id is None and other.log_id is None:
         return _time(one) < _time(other)
     # An id carries the time of ingestion, a bare time comes from start_from: only that start has no id,
-    # and every id read from there lies after it.
+    # and every id read from there is after it.
     return one.log_id is None
 
 
 def time_order(position: Position) -> tuple[datetime, tuple[int, str]]:
-    """Sort key of a place in a window, which goes by date first; a place without an id lies before all of its moment."""
+    """Sort key of a place in a window, which goes by date first; a position without an id comes before all events of its time."""
     return _time(position), log_id_order(position.log_id or "")
 
 
 def before_in_time(one: Position, other: Position) -> bool:
-    """Whether ``one`` lies before ``other`` in a window."""
+    """Whether ``one`` is before ``other`` in a window."""
     return time_order(one) < time_order(other)
 
 

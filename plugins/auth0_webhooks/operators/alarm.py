@@ -1,4 +1,4 @@
-"""Tells a person when a route goes bad, once a day while it stays bad, and when it is well again."""
+"""Sends an alarm when a route becomes unhealthy, once a day while it stays so, and when it is healthy again."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ log = logging.getLogger(__name__)
 
 
 def note_success(context: Context) -> None:
-    """Callback after the success of ``deliver``: take down how the live run ended, and tell whom it concerns."""
+    """Callback after the success of ``deliver``: note how the live run ended, and send the alarms that are due."""
     _note_run(context, failed=False)
 
 
 def note_failure(context: Context) -> None:
-    """Callback after the last failure of a task, as :func:`note_success`; also where the task was killed and says nothing.
+    """Callback after the last failure of a task, as :func:`note_success`; also if the task was killed and raised nothing.
 
     A task that a person has ended, or that a later one has taken over from, says nothing about the route.
     """
@@ -46,7 +46,7 @@ def _note_run(context: Context, *, failed: bool) -> None:
         try:
             run = task.run_settings(context)
         except WebhookRouteError:
-            return  # a form filled in wrong is told to the person who did it
+            return  # the person who filled in the form sees the error
         if run.window or run.dry_run:
             return
         # Of another task's failure the report says nothing: it would be that of a former try.
@@ -58,7 +58,7 @@ def _note_run(context: Context, *, failed: bool) -> None:
         first = getattr(exception, "first", None) if failed else None
         _note(task.route, problem, report.get("gap"), first, context)
     except Exception:
-        log.exception("the state of route %s could not be noted, or nobody could be told", task.route.name)
+        log.exception("the state of route %s could not be noted, or its alarm could not be sent", task.route.name)
 
 
 def _failure(exception: Any, task_id: str = DELIVER) -> str:
@@ -72,7 +72,7 @@ def _failure(exception: Any, task_id: str = DELIVER) -> str:
 
 
 def _problem(report: dict[str, Any], route: Route) -> str | None:
-    """What is wrong with a route after a run that succeeded; None when it is well."""
+    """What is wrong with a route after a run that succeeded; None if it is healthy."""
     if str(report.get("outcome", "")).startswith("held"):
         return str(report["outcome"])
     if report.get("lag_seconds", 0) > route.alarm_lag_seconds:
@@ -94,7 +94,7 @@ def _note(route: Route, problem: str | None, gap: str | None, first: tuple[str, 
 
 _TEXTS = {
     "gap": "{route} has a gap: events of this time can no longer be read: {problem}",
-    "well": "{route} is well again. It was bad: {problem}",
+    "well": "{route} is healthy again. The problem was: {problem}",
 }
 
 
@@ -169,7 +169,7 @@ def secrets_in(value: Any) -> Iterator[str]:
 
 
 def alarm_note(route: Route) -> str | None:
-    """Why nobody could be told of this route, for a run's log and report; None where that is in order, or cannot be known."""
+    """Why no alarm of this route can be sent, for a run's log and report; None if it can be, or if that is unknown."""
     try:
         check_alarm_connection(route)
     except SettingError as error:

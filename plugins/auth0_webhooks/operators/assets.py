@@ -1,4 +1,4 @@
-"""The assets of a route: what starts its runs, and what its runs tell others."""
+"""The assets of a route: one starts its runs, one starts other DAGs after them."""
 
 from __future__ import annotations
 

@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PARAMS = ("since", "until", "dry_run", "log_level", "log_types", "other_log_types", "where", "concurrent_calls")
-"""What a single run can be told; defined with its form in ``route_dag``."""
+"""The params of a single run; ``route_dag`` defines them with their form."""
 SELECTING = ("log_level", "log_types", "other_log_types", "where")
 """Those of them that pick other events than the route does: for runs that move no checkpoint."""
 LONGEST_RETRY_DELAY = timedelta(seconds=120)
-"""A waiting retry keeps the run active, and an active run blocks the clock: waits are short."""
+"""A waiting retry keeps the run active, and an active run blocks the schedule, so waits are short."""
 
 
 class AnswerRetryPolicy(RetryPolicy):
-    """Retry what can pass, after the delay that the other side named; fail at once what a person must mend."""
+    """Retry temporary errors, after the delay that the other side named; fail immediately if a person must fix something."""
 
     def evaluate(
         self,
@@ -42,7 +42,7 @@ class AnswerRetryPolicy(RetryPolicy):
     ) -> RetryDecision:
         """Decide by the ``retry`` and ``retry_after`` of a :class:`WebhookRouteError`; other errors: Airflow's default."""
         if isinstance(exception, AirflowTaskTimeout):
-            # After hours the next try would take as long, and nobody would know meanwhile. The next run reads the same again.
+            # The next try would also take hours, with no alarm in the meantime. The next run reads the same again.
             return RetryDecision.fail("it did not end in its time")
         if not isinstance(exception, WebhookRouteError):
             return RetryDecision.default()
@@ -54,7 +54,7 @@ class AnswerRetryPolicy(RetryPolicy):
         return RetryDecision.retry(delay, reason=str(exception)[:500])
 
     def serialize(self) -> dict[str, Any]:
-        """Nothing to store: the policy runs in the worker only."""
+        """Nothing to store, because the policy runs in the worker only."""
         return {}
 
 
@@ -147,5 +147,5 @@ def checkpoint_description(route: Route) -> str:
     """The description of a checkpoint's Variable, for the person who looks at it in the UI."""
     return (
         f"How far DAG {route.name} is. To rewind: pause the DAG, set log_id (or the whole value) to the log id, or to the "
-        "date-time, to go on after; delete it to start anew."
+        "date-time, to continue after; delete it to start again as start_from says."
     )

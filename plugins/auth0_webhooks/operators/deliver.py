@@ -89,7 +89,7 @@ class DeliverOperator(RouteOperator):
         if filtered.get("redaction", "") != redaction_mark(route.redact):
             raise SettingError(
                 f"route {route.name!r}: key 'redact' has changed since this run's filter: nothing more of it is sent. A live run "
-                "leaves its events to the next one; a backfill or a replay is to be cleared, with all its tasks"
+                "leaves its events to the next one; clear a backfill or a replay with all its tasks"
             )
         batches.check()
         keeper: WindowProgress | CheckpointVariable
@@ -125,7 +125,7 @@ class DeliverOperator(RouteOperator):
         try:
             delivery.run(lambda: batches)
         except DeliveryStalledError:
-            hangs = True  # it may be Airflow that does: then closing the record would hang, too
+            hangs = True  # Airflow may be what hangs: then closing the record would hang, too
             raise
         finally:
             if isinstance(keeper, CheckpointVariable):
@@ -136,7 +136,7 @@ class DeliverOperator(RouteOperator):
             keeper.finish()
 
     def on_kill(self) -> None:
-        """Airflow ends the task: stop, await what is under way, save."""
+        """Airflow ends the task: stop, wait for the POSTs in progress, save."""
         self._killed = True
         if self._delivery:
             self._delivery.stop(_KILLED)
@@ -170,7 +170,7 @@ class DeliverOperator(RouteOperator):
             report.warn_of_age(run.route.retention_days)
 
     def _note_set_aside(self, report: Report, run: RunSettings) -> None:
-        """Leave it to the callback after the last try to tell a person; what an earlier try set aside is told, too."""
+        """Note set-aside events for the alarm that the callback sends after the last try, those of earlier tries included."""
         from auth0_webhooks.state.health import Health
 
         if run.window or not report.dead_lettered:
@@ -181,7 +181,7 @@ class DeliverOperator(RouteOperator):
                 report.dead_lettered, f"{first.get('log_id')} (type {first.get('type')!r}): {first.get('answer')}"
             )
         except WebhookRouteError as error:
-            log.warning("nobody will be told of the events that were set aside: %s", error)
+            log.warning("no alarm will be sent about the events that were set aside: %s", error)
 
 
 def _report(context: Context, run: RunSettings, fetched: dict[str, Any], filtered: dict[str, Any]) -> Report:
@@ -202,18 +202,18 @@ def _report(context: Context, run: RunSettings, fetched: dict[str, Any], filtere
         **filtered["counts"],
     )
     report.not_reached = report.selected
-    # Whichever task was told so: a dry run never becomes a real one.
+    # Whichever task had the param: a dry run never becomes a real run.
     report.dry_run = report.dry_run or fetched["dry_run"]
     return report
 
 
 def _emit(context: Context, route: Route, report: Report) -> None:
-    """Tell the rest of Airflow: the next run when there is more, other DAGs when something was delivered."""
+    """Update the assets: the next run starts if there is more, and other DAGs if something was delivered."""
     from auth0_webhooks.operators.assets import delivered_alias, delivered_asset, drain_alias, new_events_asset
 
     if report.stopped == "limit" and not report.dry_run and not report.window:
         context["outlet_events"][drain_alias(route)].add(new_events_asset(route))
-    # What an earlier try of this run delivered counts, too: that try told nobody.
+    # What an earlier try of this run delivered counts, too: that try updated no asset.
     if report.delivered_now or report.delivered_before:
         context["outlet_events"][delivered_alias(route)].add(delivered_asset(route), extra=report.as_dict())
 

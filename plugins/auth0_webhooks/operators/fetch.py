@@ -60,7 +60,7 @@ class FetchOperator(RouteOperator):
                 ti.xcom_push(batch_key(number), pack(batch, made_by=fetch_try, number=number))
                 log.info("read batch %d: %d events up to %s", number, len(batch.events), batch.end.date)
         except WebhookRouteError as error:
-            # Nothing was handed on, so nothing of what was read counts as read.
+            # No batch reaches filter, so no event counts as read.
             report = new_report(context, run, outcome=f"failed: {error}", notes=notes)
             report.api_requests, report.token_requests = hook.api_requests, hook.token_requests
             if reading:
@@ -106,13 +106,13 @@ class FetchOperator(RouteOperator):
         if checkpoint is None:
             notes.append(f"first run: no checkpoint yet, reading starts at start_from: {route.start_from_text}")
             if route.start_from == "now" and not run.dry_run:
-                # Written down before anything can fail, so that "now" stays the time of the first try.
+                # Saved before anything can fail, so that "now" stays the time of the first try.
                 checkpoint = Checkpoint(first_position("now"))
                 variable.save(checkpoint)
                 variable.close()
         elif former := variable.former_start_from:
             notes.append(
-                f"start_from was {former} and is now {route.start_from_text}: that counts for the first run only. To go back "
+                f"start_from was {former} and is now {route.start_from_text}: it counts for the first run only. To go back, "
                 f"set Variable {route.checkpoint_key!r} to a date-time, or trigger a run with since and until"
             )
         reading = Reading(
@@ -145,8 +145,8 @@ class FetchOperator(RouteOperator):
         if wait := window.seconds_to_settle(now):
             log.info("the window %s ended just now: waiting %.0f s for late events", window, wait)
             time.sleep(wait)
-        # A backfill's runs are many and short, and no live run waits for them.
-        return WindowReading(hook, window, foretell=context["dag_run"].run_type != "backfill", notes=notes), True
+        # A backfill's runs are short, and no live run waits for them.
+        return WindowReading(hook, window, announce=context["dag_run"].run_type != "backfill", notes=notes), True
 
 
 def _gap(reading: Reading | WindowReading) -> str | None:
@@ -154,7 +154,7 @@ def _gap(reading: Reading | WindowReading) -> str | None:
 
 
 def _enter_place(report: Report, reading: Reading | WindowReading, retention_days: int | None) -> None:
-    """Enter in the report of a failed reading where it stands, and how long that may go on."""
+    """Enter in the report of a failed reading its position, and how long until events are lost."""
     from auth0_webhooks.ledger import age
 
     report.gap = _gap(reading)

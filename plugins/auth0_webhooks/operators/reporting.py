@@ -32,7 +32,7 @@ def new_report(context: Context, run: RunSettings, **counts: Any) -> Report:
 def publish(context: Context, run: RunSettings, report: Report, *, known: bool = True) -> None:
     """Log the report, store it as XCom ``report``, and send its figures through Airflow's own metrics.
 
-    :param known: whether the report tells how far the route is; no figure is better than that of a route that is well.
+    :param known: whether the report tells how far the route is; if it does not, no gauge is better than one that looks healthy.
     """
     from airflow.sdk.observability import stats
 
@@ -48,7 +48,7 @@ def publish(context: Context, run: RunSettings, report: Report, *, known: bool =
     try:
         context["ti"].xcom_push("report", report.as_dict())
     except Exception:
-        # The log has it; what went wrong before must not be hidden behind this.
+        # The log has the report, and this error must not hide an earlier one.
         log.exception("the report could not be stored as XCom")
 
 

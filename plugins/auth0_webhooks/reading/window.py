@@ -129,14 +129,14 @@ class WindowReading:
     because the order of equal dates changes from page to page. Further pages of one search are requested only if 100 or
     more events share a millisecond.
 
-    :param foretell: after the first page, log how long the reading will take, and add it to ``notes`` if it is long; costs
+    :param announce: after the first page, log how long the reading will take, and add it to ``notes`` if it is long; costs
         ``SAMPLES`` requests if the window has more than a page.
     """
 
     tenant: Searching
     window: Window
     limit: int = MAX_WINDOW_EVENTS
-    foretell: bool = False
+    announce: bool = False
     notes: list[str] = field(default_factory=list)
     read: int = 0
     stopped: None = None
@@ -158,9 +158,9 @@ class WindowReading:
         overlaps = 0
         while True:
             found = self.tenant.search(iso(cursor), iso(until), page)
-            if self.foretell and len(found) == SEARCH_PAGE:
-                self._foretell(_floor(max(map(_date, found))), until)
-            self.foretell = False
+            if self.announce and len(found) == SEARCH_PAGE:
+                self._announce(_floor(max(map(_date, found))), until)
+            self.announce = False
             if not this_search.isdisjoint(event.log_id for event in found):
                 # The order changed between pages, so an event may be missing: repeat this search from its first page.
                 overlaps += 1
@@ -187,7 +187,7 @@ class WindowReading:
             if page == SEARCH_PAGES:
                 raise self._cannot_tell_apart(cursor, f"{SEARCH_PAGE * SEARCH_PAGES} or more, and it shows no more of them")
 
-    def _foretell(self, since: datetime, until: datetime) -> None:
+    def _announce(self, since: datetime, until: datetime) -> None:
         """Estimate the number of events from short samples after the first page, and log how long the reading takes."""
         millisecond = timedelta(milliseconds=1)
         part, events, a_request = (until - since) / SAMPLES, float(SEARCH_PAGE), math.inf

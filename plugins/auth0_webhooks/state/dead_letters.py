@@ -1,7 +1,7 @@
 """Dead letters: events that the webhook refused, set aside one file each.
 
-A file's first line says as JSON what happened; the rest is the event, to the letter. Files lie under any path that Airflow's
-``ObjectStoragePath`` takes: a local folder, or the like of ``s3://CONNECTION@bucket/folder``.
+A file's first line says as JSON what happened; the rest is the event, unchanged. The files are under any path that Airflow's
+``ObjectStoragePath`` takes: a local folder, or a URL such as ``s3://CONNECTION@bucket/folder``.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 DEFAULT_FOLDER = "auth0_webhook_dead_letters"
-"""Below AIRFLOW_HOME, where a route names no other place."""
+"""Below AIRFLOW_HOME, if a route names no other place."""
 SUFFIX = ".letter"
 """How the name of a dead letter's file ends; before it comes the log id."""
 NAMED = 20
@@ -45,7 +45,7 @@ NAMED = 20
 class DeadLetter:
     """What happened to one event. ``at`` is the time of the last try (ISO 8601, UTC); ``answer_body`` is cut short.
 
-    ``redaction`` tells by what rules the event was redacted before it was written; empty: by none.
+    ``redaction`` identifies the rules by which the event was redacted before it was written; empty: none.
     """
 
     log_id: str
@@ -96,7 +96,7 @@ class DeadLetterStore:
             )
 
     def put(self, event: LogEvent, answer: Answer, tries: int) -> None:
-        """Store one event, as it was sent, durably: written under a temporary name, then moved, so a file is whole or not there.
+        """Store one event, as it was sent, durably: written under a temporary name, then moved, so a file is complete or absent.
 
         :raises DeadLetterStoreError: when it cannot be stored; then the event must not count as done.
         """
@@ -141,7 +141,7 @@ class DeadLetterStore:
             yield found
 
     def remove(self, log_id: str) -> None:
-        """Forget one, after it was delivered.
+        """Remove one, after it was delivered.
 
         :raises DeadLetterStoreError: when it cannot be removed, so that it would be sent again.
         """
@@ -158,7 +158,7 @@ class DeadLetterStore:
 
     def _files(self) -> list[Any]:
         try:
-            # Not asked for beforehand: a folder that this user may not see would seem not to be there.
+            # Not checked beforehand, because a folder that this user may not see would seem to be missing.
             return sorted((path for path in self._folder.iterdir() if path.name.endswith(SUFFIX)), key=lambda path: path.name)
         except FileNotFoundError:
             return []
@@ -173,7 +173,7 @@ class DeadLetterStore:
 
 
 def _write_to_disk(path: Path, content: bytes) -> None:
-    """Write a file that only its owner can read, and make sure that it is there after a power cut, too."""
+    """Write a file that only its owner can read, and that survives a power cut."""
     for folder in reversed([folder for folder in (path.parent, *path.parent.parents) if not folder.exists()]):
         folder.mkdir(mode=0o700, exist_ok=True)
         _sync_folder(folder.parent)
@@ -192,7 +192,7 @@ def _write_to_disk(path: Path, content: bytes) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable, where its file system can do that."""
+    """Make the names in a folder durable, if its file system can do that."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)
@@ -215,7 +215,7 @@ def _write_to_store(path: Any, content: bytes) -> None:
 def _read(path: Any) -> tuple[DeadLetter, LogEvent]:
     """Read one file.
 
-    :raises ValueError: saying what is wrong, without a word of what the file holds.
+    :raises ValueError: what is wrong, without any of the file's content.
     :raises OSError: when it cannot be read.
     """
     try:
@@ -223,15 +223,15 @@ def _read(path: Any) -> tuple[DeadLetter, LogEvent]:
         stored = json.loads(head)
     except (ValueError, RecursionError):
         raise ValueError("its first line is not the JSON that says what happened") from None
-    # Keys that a later version adds are no fault.
+    # A later version may add keys.
     known = {key: value for key, value in stored.items() if key in _FIELDS} if isinstance(stored, dict) else {}
     if not known.keys() >= _REQUIRED or not all(isinstance(known[key], _FIELDS[key]) for key in known):
-        raise ValueError("its first line lacks a key, or holds one of another kind")
+        raise ValueError("its first line lacks a key, or holds a value of another type")
     letter = DeadLetter(**known)
     if path.name != f"{letter.log_id}{SUFFIX}":
-        raise ValueError("its name is not that of the event in it")
+        raise ValueError("its name is not that of its event")
     if not _is_whole(body):
-        raise ValueError("the event in it breaks off, or is not JSON")
+        raise ValueError("its event is incomplete, or is not JSON")
     return letter, LogEvent(letter.log_id, letter.date, letter.type, body, Position(None, None))
 
 
@@ -243,7 +243,7 @@ def _is_whole(body: str) -> bool:
     """Whether a text is a JSON object from its first to its last character."""
     try:
         try:
-            # Numbers stay texts: Python makes none of more than 4,300 digits.
+            # Numbers stay texts, because Python parses none of more than 4,300 digits.
             return isinstance(json.loads(body, parse_int=str, parse_float=str), dict)
         except RecursionError:
             _, end = read_object(body, 0)
@@ -258,7 +258,7 @@ def _of_unreadable(path: Any, error: Exception) -> str:
     elif isinstance(error, IsADirectoryError):
         reason = "it is a folder: remove it"
     else:
-        what = str(error) if type(error) is ValueError else f"{type(error).__name__}: try again, and where that does not help"
+        what = str(error) if type(error) is ValueError else f"{type(error).__name__}: try again, and if that does not help"
         reason = (
             f"{what}: restore it from a backup, or remove it and replay the time in which event {path.name.removesuffix(SUFFIX)} "
             "happened, while the tenant keeps its log"

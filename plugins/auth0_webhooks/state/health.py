@@ -1,4 +1,4 @@
-"""Whether a route is well: what its last live runs came to, kept in a Variable for the watch, the alarm and people."""
+"""The health of a route: how its last live runs ended, stored in a Variable for the watch, the alarm and people."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from auth0_webhooks.times import iso, parse_time
 
 log = logging.getLogger(__name__)
 
-TELL_AGAIN = timedelta(days=1)
-"""How often a person is told while a route stays bad."""
+NOTIFY_AGAIN = timedelta(days=1)
+"""How often an alarm is sent while a route stays unhealthy."""
 
-MOST_UNTOLD = 20
-"""How much waits for a person who cannot be told; then the oldest is given up."""
+MOST_PENDING = 20
+"""How many alarms that could not be sent are kept; then the oldest is dropped."""
 
 SUSPECT_RUNS, SUSPECT_SPAN = 10, timedelta(hours=6)
-"""So many runs, over so long, must have failed on the same first event before it is suspected of being at fault."""
+"""How many runs, over how long, must fail on the same first event before it is suspected of being at fault."""
 SET_ASIDE = "set aside: "
-"""How the problem of a route begins that set events aside, and is well otherwise."""
+"""The first words of the problem of a route that set events aside and is healthy otherwise."""
 
 Change = Literal["bad", "still bad", "well", "gap"]
 
 
 @dataclass(frozen=True)
 class Stuck:
-    """The first event of the runs that failed because the webhook takes it neither for good nor for bad.
+    """The first event of the runs that failed because the webhook neither accepts nor refuses it.
 
-    ``since`` is when the first of ``runs`` runs failed on it (UTC, ISO 8601); ``told``: a person was told its name.
+    ``since`` is when the first of ``runs`` runs failed on it (UTC, ISO 8601); ``told``: an alarm named it.
     """
 
     log_id: str
@@ -48,19 +48,19 @@ class Stuck:
     told: bool = False
 
     def is_suspect(self, now: datetime) -> bool:
-        """Whether it may be the event that is at fault, not the webhook."""
+        """Whether the event may be at fault, not the webhook."""
         return self.runs >= SUSPECT_RUNS and now - parse_time(self.since) >= SUSPECT_SPAN
 
 
 @dataclass(frozen=True)
 class State:
-    """What is wrong, since when and since which run, and when a person was told last (UTC, ISO 8601).
+    """What is wrong, since when and since which run, and when the last alarm was sent (UTC, ISO 8601).
 
-    ``problem`` is empty where the route is well and a person is yet to be told. ``gap`` is where the gap began that was
-    found last. ``untold`` holds what a person could not be told yet, each a change and its words, the oldest first.
+    ``problem`` is empty if the route is healthy and an alarm is still to be sent. ``gap`` is where the last gap that was
+    found began. ``untold`` holds the alarms that could not be sent yet, each a change and its words, the oldest first.
     ``refused`` are the log ids of the events refused in a row, across live runs, since the webhook accepted one. ``stuck`` is
-    the event that the runs get no further than. ``aside`` is how many events were set aside that nobody was told of yet,
-    ``aside_first`` names the first of them, ``aside_told`` says when a person was told last of such.
+    the event that the runs get no further than. ``aside`` is how many events were set aside without an alarm so far,
+    ``aside_first`` names the first of them, ``aside_told`` says when the last alarm about such events was sent.
     """
 
     problem: str
@@ -77,21 +77,21 @@ class State:
 
     @property
     def refuses_everything(self) -> bool:
-        """Whether the webhook refused so many in a row that it is the endpoint, not the events."""
+        """Whether the webhook refused so many events in a row that the endpoint is at fault, not the events."""
         return len(self.refused) >= MOST_REFUSED
 
 
-_WELL = State("", "", "", "")
+_HEALTHY = State("", "", "", "")
 
 
 class Health:
-    """The state of one route. A route without the Variable is well."""
+    """The state of one route. A route without the Variable is healthy."""
 
     def __init__(self, route: str) -> None:
         self.key = health_key(route)
 
     def load(self) -> State | None:
-        """What is stored; None when the route is well, and where the Variable is not what this project writes.
+        """What is stored; None if the route is healthy, or if the Variable is not what this project writes.
 
         :raises AirflowUnavailableError: when it cannot be read.
         """
@@ -107,11 +107,11 @@ class Health:
                 return state
         except (ValueError, TypeError, AttributeError, RecursionError):
             pass
-        log.warning("Variable %r is not what a run writes there: it counts for nothing. Delete it", self.key)
+        log.warning("Variable %r is not what a run writes there, so it is ignored. Delete it", self.key)
         return None
 
-    def is_left_to_the_clock(self) -> bool:
-        """Whether the last live run failed or is held, or the webhook refuses everything; no when that cannot be told."""
+    def waits_for_its_schedule(self) -> bool:
+        """Whether the last live run failed or is held, or the webhook refuses everything; False if that is unknown."""
         try:
             state = self.load()
         except AirflowUnavailableError:
@@ -128,37 +128,37 @@ class Health:
         first: tuple[str, str] | None = None,
         sets_aside: bool = False,
     ) -> list[list[str]]:
-        """Take down how a live run ended.
+        """Note how a live run ended.
 
         :param problem: what is wrong, or None.
-        :param gap: the time whose events are gone, as the report has it; the same gap is found anew until a run succeeds.
-        :param first: log id and type of the first event that is still to be delivered, where the run failed because the
-            webhook did not take it for now.
-        :param sets_aside: the route sets such an event aside by itself, so that nobody need be told its name.
-        :returns: what a person is to be told, each a change and its words: not the same each run, but once a day while it
-            stays bad. It counts as not told until :meth:`told` is called.
+        :param gap: the time whose events are gone, as the report has it; the same gap is found again until a run succeeds.
+        :param first: log id and type of the first event that is still to be delivered, if the run failed because the
+            webhook did not accept it for now.
+        :param sets_aside: the route sets such an event aside automatically, so no alarm names it.
+        :returns: the alarms to send, each a change and its words: not the same after each run, but once a day while the route
+            stays unhealthy. They count as not sent until :meth:`told` is called.
         :raises AirflowUnavailableError: when it cannot be read or stored.
         """
         now, before = now or datetime.now(timezone.utc), self.load()
-        last = before or _WELL
+        last = before or _HEALTHY
         messages, found = list(last.untold), last.gap
         if gap and (began := gap.partition(" .. ")[0]) != found:
             messages.append(["gap", gap])
             found = began
         if last.refuses_everything:
-            problem = problem or last.problem  # a run that had nothing to send says nothing of that
+            problem = problem or last.problem  # a run that had nothing to send does not change that
         stuck, name_it = _stuck(last.stuck, first, problem, now, sets_aside=sets_aside)
         if first and stuck and stuck.told:
             problem = f"{problem}; since {stuck.since} no run got further than event {stuck.log_id} (type {stuck.type!r})"
-        told_today = bool(last.aside_told) and now - parse_time(last.aside_told) < TELL_AGAIN
+        told_today = bool(last.aside_told) and now - parse_time(last.aside_told) < NOTIFY_AGAIN
         aside = _in_words(last) if last.aside and not told_today else ""
         if aside and problem:
             messages.append(["still bad" if last.problem else "bad", aside])
         problem = problem or aside or None
-        # What is bad on top of events that were set aside is news.
+        # Another problem after set-aside events is news.
         news = last.problem.startswith(SET_ASIDE) and problem and not problem.startswith(SET_ASIDE)
         bad_before = last if last.problem and not news else None
-        again = bad_before is None or not bad_before.told or now - parse_time(bad_before.told) >= TELL_AGAIN
+        again = bad_before is None or not bad_before.told or now - parse_time(bad_before.told) >= NOTIFY_AGAIN
         due = again or name_it or problem == aside
         if problem and due:
             messages.append(["still bad" if bad_before else "bad", problem])
@@ -172,7 +172,7 @@ class Health:
             since=since,
             told=iso(now) if due else told,
             gap=found,
-            untold=messages[-MOST_UNTOLD:],
+            untold=messages[-MOST_PENDING:],
             stuck=stuck,
             aside=0 if aside else last.aside,
             aside_first="" if aside else last.aside_first,
@@ -188,20 +188,20 @@ class Health:
         return stuck.log_id if stuck and stuck.is_suspect(now or datetime.now(timezone.utc)) else None
 
     def told(self, count: int) -> None:
-        """A person was told the first ``count`` of what :meth:`note` returned; the next run is to tell the others."""
+        """The first ``count`` alarms of what :meth:`note` returned were sent; the next run sends the others."""
         if (state := self.load()) and count:
             self._store(replace(state, untold=state.untold[count:]), state)
 
     def note_aside(self, count: int, first: str) -> None:
-        """Take down that a live run set events aside, and the first of them; :meth:`note` tells it, at most once a day."""
+        """Note that a live run set events aside, and the first of them; :meth:`note` returns an alarm at most once a day."""
         before = self.load()
-        last = before or _WELL
+        last = before or _HEALTHY
         self._store(replace(last, aside=last.aside + count, aside_first=last.aside_first or first), before)
 
     def keep_refused(self, log_ids: Sequence[str]) -> None:
         """Keep which events were refused in a row."""
         before = self.load()
-        self._store(replace(before or _WELL, refused=list(log_ids)), before)
+        self._store(replace(before or _HEALTHY, refused=list(log_ids)), before)
 
     def _store(self, state: State, before: State | None) -> None:
         if state.problem or state.untold or state.refused or state.stuck or state.aside or state.aside_told:
@@ -248,9 +248,9 @@ def _in_words(state: State) -> str:
 def _stuck(
     before: Stuck | None, first: tuple[str, str] | None, problem: str | None, now: datetime, *, sets_aside: bool
 ) -> tuple[Stuck | None, bool]:
-    """The event that the runs get no further than after one more run, and whether a person is to be told its name now."""
+    """The event that the runs get no further than after one more run, and whether an alarm is to name it now."""
     if first is None:
-        # A run that failed for another reason says nothing of it; one that ended well got past it.
+        # A run that failed for another reason does not change it; one that succeeded got past it.
         return (before if problem else None), False
     log_id, kind = first
     stuck = replace(before, runs=before.runs + 1) if before and before.log_id == log_id else Stuck(log_id, kind, iso(now))

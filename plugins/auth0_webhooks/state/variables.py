@@ -26,17 +26,19 @@ from auth0_webhooks.names import record_key, token_key
 log = logging.getLogger(__name__)
 
 REREAD_SECONDS = 1.0
-TAKEN_OVER = "a later try, or a later run, has taken over: this one ends and leaves it the rest"
+TAKEN_OVER = "a later try, or a later run, has taken over: this one ends and leaves the rest to it"
 TICK = timedelta(microseconds=1)
-RECORD = "A checkpoint of the try that took over last, to tell an older try's late save. Deleted, the checkpoint counts as it is."
+RECORD = (
+    "A checkpoint of the try that took over last, to tell an older try's late save. Without it the checkpoint counts as it is."
+)
 
 
 def read_variable(key: str) -> str | None:
-    """Read a Variable; None only when it is certain that there is none.
+    """Read a Variable; None only if it is certain that there is none.
 
     ``Variable.get`` answers "not found" when the API server cannot be reached, too; listing the keys does raise then.
 
-    :raises AirflowUnavailableError: when it cannot be told.
+    :raises AirflowUnavailableError: if that is unknown.
     """
     try:
         return str(Variable.get(key))
@@ -55,13 +57,13 @@ def read_variable(key: str) -> str | None:
 class CheckpointVariable:
     """A route's checkpoint in its Variable.
 
-    There is no compare-and-set for Variables. So before a save it is looked up, at most once a second, whether someone
-    else has stored something in the meantime. And a second Variable, the record, holds a checkpoint of the try that took
-    over last, by which a save of an older try is known that was under way meanwhile and arrives late.
+    There is no compare-and-set for Variables. So before a save, at most once a second, this class reads whether someone
+    else has stored something in the meantime. A second Variable, the record, holds a checkpoint of the try that took over
+    last: by it a save of an older try that arrives late is recognized.
 
-    The record is written before the checkpoint, with the first save of a try and with its last; with every save where the
-    try before did not close its record, as then a save of that one may still be under way. Both only ever hold what is
-    acknowledged, so whichever of them is used, whatever was lost between the two, no event is passed over.
+    The record is written before the checkpoint, with the first save of a try and with its last; with every save if the
+    try before did not close its record, because a save of that try may still be in progress. Both hold only what is
+    acknowledged, so no event is skipped, whichever of the two is used.
 
     :param saved_by: which try of which run saves.
     :param start_from: the route's setting, kept beside the checkpoint so that a later change of it is noticed.
@@ -88,11 +90,11 @@ class CheckpointVariable:
         self._recorded = self._record_always = False
         self._read_at = 0.0
         self.note: str | None = None
-        """What to tell a person where :meth:`load` found a checkpoint of an older try, or a record that it cannot use."""
+        """The note for the report if :meth:`load` found a checkpoint of an older try, or a record that it cannot use."""
         if f"AIRFLOW_VAR_{key.upper()}" in os.environ:
             raise SettingError(
                 f"the environment variable AIRFLOW_VAR_{key.upper()} hides the route's checkpoint: what is saved would "
-                f"never be read again. Unset it, and set the Variable {key!r} itself where a start is to be given"
+                f"never be read again. Unset it; to give a start, set the Variable {key!r} itself"
             )
 
     def load(self, *, heal: bool = True) -> Checkpoint | None:
@@ -102,7 +104,7 @@ class CheckpointVariable:
         """
         found, stored = self._read(), read_variable(self._record_key)
         writer, record = writer_of(self._text), parse_record(stored, key=self._record_key)
-        # Machines' times differ: a later try is later than all that it finds, whatever its machine says.
+        # Machines' times differ, so a later try counts as later than everything it finds.
         known = [each.since + TICK for each in (writer, record and record.writer) if each]
         self._writer = self._writer._replace(since=max([self._writer.since, *known]))
         self._record_always = stored is not None and not (record and record.closed)
@@ -125,7 +127,7 @@ class CheckpointVariable:
 
     @property
     def former_start_from(self) -> str | None:
-        """The route's ``start_from`` when the checkpoint was stored last, where it differs from today's."""
+        """The route's ``start_from`` when the checkpoint was stored last, if it differs from today's."""
         former = stored_start_from(self._text)
         return former if former != self._start_from else None
 
@@ -143,19 +145,19 @@ class CheckpointVariable:
         if self._record_always or not self._recorded:
             self._set(self._record_key, text, RECORD)
             self._recorded = True
-            self._look_for_others()  # it may have been frozen in there
+            self._look_for_others()  # the worker may have been frozen in between
         self._attempted = text
         self._set(self._key, text, self._description)
         self._text, self._saved = text, checkpoint
         if abs(time.time() - began) >= self._reread_seconds:
-            # Frozen in there, it may have written over what a later try saved: only the record tells of that one.
+            # If the worker was frozen in between, it may have overwritten what a later try saved: only the record shows that.
             last = writer_of(read_variable(self._record_key))
             if last and last.since > self._writer.since:
                 self._saved = None
                 raise SupersededError(TAKEN_OVER)
 
     def close(self) -> None:
-        """This try saves no more: record its last checkpoint. A failure costs the next run some saves of the record."""
+        """Record the last checkpoint of this try. If that fails, the next run saves its record more often."""
         if self._saved is None:
             return
         try:
@@ -166,7 +168,7 @@ class CheckpointVariable:
             log.info("the record of the last checkpoint is left open: %s", error)
 
     def _read(self) -> Checkpoint | None:
-        # Wall time: a frozen machine's monotonic clock may stand still, and it is just then that others take over.
+        # Wall time, because the monotonic clock of a frozen machine may stand still, and then others take over.
         self._text, self._read_at = read_variable(self._key), time.time()
         return None if self._text is None else parse_checkpoint(self._text, key=self._key)
 
@@ -188,11 +190,11 @@ class CheckpointVariable:
             self._recorded = False
             raise CheckpointMovedError(None) from None
         if self._text in {known, self._attempted}:
-            return  # a save that seemed to fail may have arrived all the same
+            return  # a save that seemed to fail may have arrived
         other = writer_of(self._text)
         if other and other.since > self._writer.since:
             raise SupersededError(TAKEN_OVER)
-        if other and (self._attempted or not _goes_on(other, known)):
+        if other and (self._attempted or not _continues(other, known)):
             log.warning("a checkpoint of %s, which is older, arrived late: it is not used, and replaced", other.by)
             self._record_always = True
             return
@@ -200,8 +202,8 @@ class CheckpointVariable:
         raise CheckpointMovedError(found)
 
 
-def _goes_on(other: Writer, known: str | None) -> bool:
-    """Whether an older try has gone on from what was ``known``: it was slow, not frozen, and what it saved is worth more."""
+def _continues(other: Writer, known: str | None) -> bool:
+    """Whether an older try has continued from what was ``known``: it was slow, not frozen, and its save is further on."""
     before = writer_of(known)
     return known is None or (before is not None and before[:2] < other[:2])
 
@@ -212,7 +214,7 @@ def _passed_over(key: str, found: Checkpoint, by: Writer, record: Record) -> str
     return (
         f"Variable {key!r} held {place} ({found.position.date}), saved by {by.by or 'an older try'}, but since then "
         f"{record.writer.by or 'a later one'} has saved: a save that arrived late or was cut off, or a restored backup. It was "
-        f"not used; this run goes on from {used.log_id or 'start'} ({used.date}). To go on from the other all the same: pause "
+        f"not used; this run continues from {used.log_id or 'start'} ({used.date}). To continue from the other one: pause "
         f"the DAG, 'airflow variables set {key} {place}', unpause"
     )
 

@@ -1,7 +1,7 @@
 """The watch: starts a live run as soon as the tenant's log has an event that the route wants.
 
-It runs in Airflow's triggerer and only ever wakes runs, so nothing can be lost by it: whatever it misses, the clock's
-next run reads. Routes on one tenant share one look.
+It runs in Airflow's triggerer and only starts runs, so it cannot lose an event: the next scheduled run reads whatever it
+misses. Routes on one tenant share one look.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ LONGEST_PAUSE = 60.0
 
 
 REMIND_SECONDS = 30.0
-"""How long after a wake-up of which no run came a route is woken again: Airflow keeps none of a paused DAG.
+"""How long after a wake-up that started no run a route is woken again: Airflow keeps none for a paused DAG.
 
-After its DAG is enabled a route waits for this long at the most, since the triggerer cannot ask whether a DAG is paused. Each
+After its DAG is unpaused, a route waits this long at most, because the triggerer cannot ask whether a DAG is paused. Each
 wake-up is a row of Airflow's database.
 """
 
@@ -79,10 +79,10 @@ class Look:
         try:
             page = self._hook.page_after(self.cursor)
         except TenantRefusedError:
-            # As for a cursor that expired: the run that is woken finds out what it is.
+            # Such as an expired cursor: the run that is woken finds the reason.
             return self._skip_to_the_newest()
         if len(page) >= FULL_PAGE:
-            # A backlog is the runs' to read; the watch goes on from its end.
+            # Runs read a backlog; the watch continues from its end.
             return self._skip_to_the_newest()
         if page:
             self.cursor = page[-1].position
@@ -246,13 +246,13 @@ class LogWatch(BaseEventTrigger):
             yield TriggerEvent({"route": kwargs["route"]})
 
     def _is_left_to_its_schedule(self) -> bool:
-        """Whether its health says so; no where that cannot be told."""
+        """Whether its health says so; False if that is unknown."""
         from auth0_webhooks.state.health import Health
 
         try:
-            return Health(self._kwargs["route"]).is_left_to_the_clock()
+            return Health(self._kwargs["route"]).waits_for_its_schedule()
         except Exception as error:  # noqa: BLE001 - a record that a person has edited ends no watch
-            log.warning("the health of route %s cannot be told: %s", self._kwargs["route"], type(error).__name__)
+            log.warning("the health of route %s cannot be read: %s", self._kwargs["route"], type(error).__name__)
             return False
 
     def _is_before(self, place: Position) -> bool | None:
@@ -271,6 +271,6 @@ class LogWatch(BaseEventTrigger):
             return False
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """The same where the triggerer shares nothing."""
+        """The same if the triggerer shares nothing."""
         async for event in self.filter_shared_stream(type(self).open_shared_stream(self._kwargs)):
             yield event

@@ -69,7 +69,7 @@ class Browser:
             time.sleep(0.1)
 
     def click(self, xpath):
-        # Again where the page is being drawn anew just then.
+        # Again where the page is being drawn again just then.
         moved = (StaleElementReferenceException, ElementClickInterceptedException)
         WebDriverWait(self.driver, 30 * PATIENCE, ignored_exceptions=moved).until(lambda _: self._click(xpath))
 

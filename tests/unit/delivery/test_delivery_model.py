@@ -29,6 +29,7 @@ from auth0_webhooks.waits import Waits
 from auth0_webhooks.webhook.answers import Answer
 from tests.support.factory import START, one_batch
 from tests.support.shapes import shaped_events
+from tests.support.variables import StoredVariables
 
 ANSWERS = [None, 200, 204, 302, 400, 401, 408, 410, 413, 422, 429, 500, 503]
 PAYLOADS = [Payload(), Payload("array", max_events=7), Payload("lines"), Payload("array", max_bytes=10_000)]
@@ -72,22 +73,18 @@ class ModelEndpoint:
         return Answer(status, "model")
 
 
-class MortalVariables:
+class MortalVariables(StoredVariables):
     """Variables whose writes may fail, that a dead process cannot reach, and that one frozen in a write reaches later."""
 
     def __init__(self, endpoint):
-        self.endpoint, self.values, self.late = endpoint, {}, []
+        super().__init__()
+        self.endpoint = endpoint
         self.writes, self.fail_at, self.freeze_at = 0, -1, -1
 
     def get(self, key):
         if self.endpoint.dead:
             raise AirflowRuntimeError(ErrorResponse(error=ErrorType.API_SERVER_ERROR))
-        if key not in self.values:
-            raise AirflowRuntimeError(ErrorResponse(error=ErrorType.VARIABLE_NOT_FOUND))
-        return self.values[key]
-
-    def keys(self, prefix):
-        return [key for key in self.values if key.startswith(prefix)]
+        return super().get(key)
 
     def set(self, key, value, description=None):
         self.writes += not self.endpoint.dead

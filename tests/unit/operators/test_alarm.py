@@ -16,7 +16,7 @@ from auth0_webhooks.settings.route import Route
 @pytest.mark.parametrize(
     ("exception", "problem"),
     [
-        (EndpointWrongError("mend it"), "failed: mend it"),
+        (EndpointWrongError("fix it"), "failed: fix it"),
         (EndpointHeldError("until then"), "held: until then"),
         (ValueError("ada@example.com"), "failed: ValueError"),
         ("what Airflow says of a killed task", "failed: its task was killed"),

@@ -42,25 +42,19 @@ from simulation.receiver import Receiver
 from simulation.tenant import CLIENT_ID, CLIENT_SECRET, Tenant
 from tests.conftest import set_connection
 from tests.support.operations import CALLS, TASKS, Backend, Walk
+from tests.support.variables import StoredVariables
 
 OPERATORS = {FETCH: FetchOperator, FILTER: FilterOperator, DELIVER: DeliverOperator}
 SEQUENCE = 100
 WAITS = Waits(post_retries=0.01, first_back_off=0.01, tenant_back_off=0.01, settle=0.0)
 
 
-class Stored:
+class Stored(StoredVariables):
     """Variables in memory."""
 
     def __init__(self, walk):
-        self.values, self.late, self.walk = {}, [], walk
-
-    def get(self, key):
-        if key not in self.values:
-            raise AirflowRuntimeError(ErrorResponse(error=ErrorType.VARIABLE_NOT_FOUND))
-        return self.values[key]
-
-    def keys(self, prefix):
-        return [key for key in self.values if key.startswith(prefix)]
+        super().__init__()
+        self.walk = walk
 
     def set(self, key, value, description=None):
         walk, of_checkpoint = self.walk(), key.startswith("r_checkpoint")
@@ -70,9 +64,6 @@ class Stored:
         if walk.lose_saves and of_checkpoint:
             raise AirflowRuntimeError(ErrorResponse(error=ErrorType.API_SERVER_ERROR))
         self.values[key] = value
-
-    def delete(self, key):
-        self.values.pop(key, None)
 
 
 class TaskState(dict):

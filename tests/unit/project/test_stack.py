@@ -325,7 +325,7 @@ def test_a_stopped_worker_ends_its_delivery_and_repeats_nothing(stack):
     stack.slow_delivery(1_500)
     files, stored = stack.stored_batches
     assert files
-    assert all(value.startswith("file:///opt/airflow/xcom/") for (value,) in stored), "a batch lies in the database"
+    assert all(value.startswith("file:///opt/airflow/xcom/") for (value,) in stored), "a batch is stored in the database"
     stack.compose("stop", "worker")
     arrived = stack.demo("receiver")
     print(f"workers stopped in mid-delivery: {arrived['repeats']} repeats")

@@ -268,7 +268,7 @@ def test_a_replay_says_before_its_first_event_how_long_it_will_take(tenant, hook
     caplog.set_level(logging.INFO)
     tenant.add_many(10_000)
     tenant.burst = tenant._bucket = 50
-    reading = WindowReading(hook, last_hours(2), foretell=True)
+    reading = WindowReading(hook, last_hours(2), announce=True)
     events = reading.events()
     next(events)
     about = re.search(r"holds about ([\d,]+) events: about ([\d,]+) requests to Auth0 and .* of reading .*\((.*)\)", caplog.text)
@@ -279,10 +279,10 @@ def test_a_replay_says_before_its_first_event_how_long_it_will_take(tenant, hook
     assert hook.api_requests == 106
 
 
-def test_a_window_of_less_than_a_page_foretells_nothing_and_costs_no_more(tenant, hook, caplog):
+def test_a_window_of_less_than_a_page_announces_nothing_and_costs_no_more(tenant, hook, caplog):
     caplog.set_level(logging.INFO)
     tenant.add_many(99)
-    assert len(list(WindowReading(hook, last_hours(2), foretell=True).events())) == 99
+    assert len(list(WindowReading(hook, last_hours(2), announce=True).events())) == 99
     assert hook.api_requests == 1
     assert "holds about" not in caplog.text
 
@@ -290,7 +290,7 @@ def test_a_window_of_less_than_a_page_foretells_nothing_and_costs_no_more(tenant
 def test_a_long_replay_repeats_in_its_notes_how_long_it_was_to_take():
     search, notes = Search(make_log(range(20_000))), []
     search.rate_limit = RateLimit(10, 4, 0.0)
-    reading = WindowReading(search, Window(at(0), at(40_000)), foretell=True, notes=notes)
+    reading = WindowReading(search, Window(at(0), at(40_000)), announce=True, notes=notes)
     assert len(list(reading.events())) == 20_000
     (note,) = notes
     assert re.search(r"holds about 2\d,\d{3} events: about 2\d\d requests to Auth0 and 2 minutes of .*4 of 10 requests", note)

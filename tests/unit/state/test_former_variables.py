@@ -10,10 +10,10 @@ import pytest
 from auth0_webhooks.hooks.auth0 import TenantHook
 from auth0_webhooks.model.checkpoint import Hold, parse_checkpoint, stored_start_from, writer_of
 from auth0_webhooks.model.events import Position
-from auth0_webhooks.state import health as health_module
 from auth0_webhooks.state import variables
 from auth0_webhooks.state.health import Health, State, Stuck
 from auth0_webhooks.triggers.log_watch import Look
+from tests.support.variables import health_in_memory
 
 SAVED = datetime(2026, 11, 26, 1, 21, 0, 999_000, tzinfo=timezone.utc)
 FIRST, SECOND, THIRD = (f"9002026112601210099900000000000000000000000000000000000{number}" for number in (0, 2, 5))
@@ -90,11 +90,7 @@ def test_the_watch_begins_at_such_a_checkpoint(tenant, monkeypatch):
 @pytest.fixture
 def values(monkeypatch):
     """The Variables of Airflow, in memory."""
-    values = {}
-    monkeypatch.setattr(health_module, "read_variable", values.get)
-    monkeypatch.setattr(health_module.Variable, "set", lambda key, text, **_: values.update({key: text}))
-    monkeypatch.setattr(health_module.Variable, "delete", values.pop)
-    return values
+    return health_in_memory(monkeypatch)
 
 
 PROBLEM = (
@@ -158,7 +154,7 @@ def test_a_health_record_is_read_whole(values):
         aside_first=f"{FIRST} (type 'fp'): 422 Unprocessable Entity",
         aside_told="",
     )
-    assert Health("r").is_left_to_the_clock()
+    assert Health("r").waits_for_its_schedule()
     assert Health("r").suspect(SAVED + timedelta(hours=11)) == FIRST
 
 

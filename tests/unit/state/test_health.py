@@ -9,16 +9,14 @@ import pytest
 from auth0_webhooks.errors import AirflowUnavailableError
 from auth0_webhooks.state import health as health_module
 from auth0_webhooks.state.health import Health
+from tests.support.variables import health_in_memory
 
 NOW = datetime(2026, 11, 22, 10, tzinfo=timezone.utc)
 
 
 @pytest.fixture
 def health(monkeypatch):
-    values = {}
-    monkeypatch.setattr(health_module, "read_variable", values.get)
-    monkeypatch.setattr(health_module.Variable, "set", lambda key, text, **_: values.update({key: text}))
-    monkeypatch.setattr(health_module.Variable, "delete", values.pop)
+    health_in_memory(monkeypatch)
     return Health("r")
 
 
@@ -65,16 +63,16 @@ def test_a_gap_that_is_found_anew_by_each_failing_run_is_told_once(health):
 def test_what_nobody_can_be_told_for_weeks_is_kept_within_bounds(health):
     for hours in range(0, 24 * 60, 24):
         changes(health, "failed", now=NOW + timedelta(hours=hours), told=False)
-    assert len(health.load().untold) == health_module.MOST_UNTOLD
+    assert len(health.load().untold) == health_module.MOST_PENDING
 
 
 @pytest.mark.parametrize(
     ("problem", "left"),
     [("failed: x", True), ("held until x", True), ("events have been waiting for 901 s", False), (None, False)],
 )
-def test_only_a_route_that_failed_or_is_held_is_left_to_the_clock(health, problem, left):
+def test_only_a_route_that_failed_or_is_held_waits_for_its_schedule(health, problem, left):
     health.note(problem, "x", "a .. b", NOW)
-    assert health.is_left_to_the_clock() is left
+    assert health.waits_for_its_schedule() is left
 
 
 def test_a_state_of_a_former_version_is_read(health):
@@ -89,7 +87,7 @@ def test_a_state_that_cannot_be_read_keeps_no_run_from_being_woken(health, monke
         raise AirflowUnavailableError("x")
 
     monkeypatch.setattr(health_module, "read_variable", unreachable)
-    assert health.is_left_to_the_clock() is False
+    assert health.waits_for_its_schedule() is False
 
 
 FORMER = """{
@@ -116,9 +114,9 @@ REFUSED = [f"900{number}" for number in range(20)]
 
 def test_a_webhook_that_refuses_everything_stays_bad_though_a_run_finds_nothing_to_send(health):
     health.keep_refused(REFUSED[:19])
-    assert not health.is_left_to_the_clock()
+    assert not health.waits_for_its_schedule()
     health.keep_refused(REFUSED)
-    assert health.is_left_to_the_clock()
+    assert health.waits_for_its_schedule()
     assert changes(health, "failed: refuses event x, like the 19 before it", now=NOW) == ["bad"]
     assert changes(health, None, now=NOW) == []
     assert health.load().problem.startswith("failed: refuses")

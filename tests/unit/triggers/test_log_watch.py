@@ -191,7 +191,7 @@ def test_only_what_the_route_wants_wakes_it(stored):
     assert fired(seen, where="number == `2` && type == 'f'") == 2
 
 
-def test_a_route_whose_last_live_run_failed_or_is_held_is_left_to_the_clock(stored, monkeypatch):
+def test_a_route_whose_last_live_run_failed_or_is_held_waits_for_its_schedule(stored, monkeypatch):
     monkeypatch.setattr("auth0_webhooks.state.health.Variable.set", lambda key, text, **_: stored.update({key: text}))
     Health("r").note("failed: x", "run")
     assert fired([Seen(many=True)] * 3) == 0
