@@ -34,10 +34,10 @@ def disrupting(airflow):
 
 
 def end_of(run, disrupting, before):
-    """Each further disruption that its retries came into may have cost as much again."""
+    """Each further disruption that its retries came into may have cost as much again, and a run of its own."""
     run.slow = False
     run.route.wait_for(run.run_id, 300)
-    return run.end(repeats=BOUND * (disrupting.count() - before + 1))
+    return run.end(repeats=BOUND * (disrupting.count() - before + 1), runs=lambda: disrupting.count() - before + 1)
 
 
 def test_a_scheduler_that_is_killed_in_mid_delivery_costs_at_most_the_bound(route, airflow, disrupting):

@@ -120,6 +120,12 @@ class Route:
         """Whether no run is under way."""
         return all(state in {"success", "failed"} for _, state in self.runs())
 
+    def tasks(self, run_id: str) -> str:
+        """The tasks of a run, each with its state, its number of tries and the end of its log, for a test that fails."""
+        query = "select task_id, state, try_number from task_instance where dag_id = ? and run_id = ?"
+        rows = self.airflow.rows(query, self.name, run_id)
+        return "\n".join(f"{task} {state}, try {tries}: {self.log(run_id, task)[-2000:]}" for task, state, tries in rows)
+
     def log(self, run_id: str, task_id: str) -> str:
         """What a task has logged."""
         return self.airflow.task_log(self.name, run_id, task_id)
