@@ -23,7 +23,7 @@ function badge(route) {
 
 function watch(route) {
   if (!route.settings) return "not known here";
-  if (route.settings.watch === null) return "off: runs start on the schedule only";
+  if (route.settings.watch === null) return "off (schedule only)";
   return `${route.paused ? "off while paused; otherwise " : ""}every ${span(route.settings.watch)}`;
 }
 
