@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -146,3 +147,11 @@ class LedgerError(WebhookRouteError):
     """The report does not account for every event that was read: a fault in this project."""
 
     retry = False
+
+
+class SeveralMistakesError(ValueError):
+    """Several things are wrong in one list or mapping; ``by_item`` has a sentence for each, by the item or key."""
+
+    def __init__(self, by_item: Mapping[Any, str]) -> None:
+        super().__init__("; ".join(by_item.values()))
+        self.by_item = by_item

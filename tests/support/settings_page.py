@@ -60,8 +60,9 @@ routes:
 
 Airflow reads a changed file within about half a minute.
 A mistake in one route removes only that route.
-Invalid YAML, a key that appears twice, or an error in `defaults` removes **all** routes until the file is corrected.
-*Import Errors* in Airflow names the file, the route and the key.
+A wrong value in `defaults` removes the routes that do not set this key themselves.
+Invalid YAML, or an unknown key in `defaults`, removes **all** routes until the file is corrected.
+*Import Errors* in Airflow names every mistake: the file, the line, the route, the key and what was expected.
 [Check a change](operations.md#change-a-route) before you save it.
 """
 

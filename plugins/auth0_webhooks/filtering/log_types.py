@@ -12,6 +12,8 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
+from auth0_webhooks.wording import did_you_mean
+
 LEVELS = ("debug", "info", "warning", "error", "critical")
 """Names of the levels 0 to 4, in this order."""
 
@@ -47,8 +49,17 @@ def types_of(category: str) -> list[str]:
     found = [code for code, kind in log_types().items() if f"{kind.category}.".startswith(f"{category}.")]
     if not found:
         known = ", ".join(sorted({kind.category for kind in log_types().values()}))
-        raise ValueError(f"there is no category {category!r}; there are {known}")
+        raise ValueError(f"there is no category {category!r}{did_you_mean(category, categories())}; there are {known}")
     return found
+
+
+def categories() -> list[str]:
+    """Every name that :func:`types_of` accepts: the categories, and those that include others."""
+    names = set()
+    for kind in log_types().values():
+        parts = kind.category.split(".")
+        names |= {".".join(parts[: count + 1]) for count in range(len(parts))}
+    return sorted(names)
 
 
 def parse_level(value: object) -> int:
@@ -64,7 +75,8 @@ def parse_level(value: object) -> int:
             value = int(text)
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(LEVELS):
         return value
-    raise ValueError(f"expected 0 to 4 or one of {', '.join(LEVELS)}")
+    meant = did_you_mean(value, LEVELS) if isinstance(value, str) else ""
+    raise ValueError(f"expected 0 to 4 or one of {', '.join(LEVELS)}{meant}")
 
 
 def unknown_type_warning(code: str) -> str | None:

@@ -14,10 +14,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, cast
 
+from auth0_webhooks.errors import SeveralMistakesError
 from auth0_webhooks.model.batch import Batch
 from auth0_webhooks.model.events import LogEvent
 from auth0_webhooks.privacy.search import MASK, SHORT, Action, Found, ValueSearch
 from auth0_webhooks.privacy.user_data import is_user_data, user_data_in
+from auth0_webhooks.wording import did_you_mean, shortened
 
 ACTIONS = ("mask", "drop", "pseudonym")
 
@@ -87,17 +89,27 @@ def parse_path(path: str) -> tuple[str, ...]:
 def parse_rules(value: Any) -> dict[str, Action]:
     """Parse a route's ``redact``.
 
-    :raises ValueError: naming the wrong path, and what was expected.
+    :raises ValueError: naming each wrong path, and what was expected.
     """
     if not isinstance(value, dict):
         raise ValueError("expected 'path: action' lines, such as 'user_data: mask'")  # noqa: TRY004 - pydantic reports only ValueError
-    for path, action in value.items():
-        if not isinstance(path, str):
-            raise ValueError(f"path {path!r}: expected a text")  # noqa: TRY004
-        if action not in ACTIONS:
-            raise ValueError(f"path {path!r}: expected one of {', '.join(ACTIONS)}")
-        parse_path(path)
+    wrong = {path: problem for path, action in value.items() if (problem := _problem(path, action))}
+    if wrong:
+        raise SeveralMistakesError(wrong)
     return value
+
+
+def _problem(path: Any, action: Any) -> str | None:
+    if not isinstance(path, str):
+        return f"path {path!r}: expected a text"
+    if action not in ACTIONS:
+        meant = did_you_mean(action, ACTIONS) if isinstance(action, str) else ""
+        return f"path {path!r}: expected one of {', '.join(ACTIONS)}{meant}, got {shortened(action)}"
+    try:
+        parse_path(path)
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 class Redaction:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from croniter import croniter
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
-from auth0_webhooks.errors import SettingError
+from auth0_webhooks.errors import SettingError, SeveralMistakesError
 from auth0_webhooks.filtering.log_types import parse_level, types_of
 from auth0_webhooks.filtering.selection import Selection
 from auth0_webhooks.filtering.where import Where
@@ -18,6 +19,7 @@ from auth0_webhooks.payload.payload import MOST_EVENTS, Form
 from auth0_webhooks.privacy.redaction import parse_rules
 from auth0_webhooks.privacy.search import Action
 from auth0_webhooks.times import iso, parse_time
+from auth0_webhooks.wording import did_you_mean, shortened
 
 MAX_CONCURRENT_CALLS = 100
 
@@ -72,9 +74,18 @@ def _parse_where(value: Any) -> Any:
 
 def _parse_categories(value: Any) -> list[str]:
     categories = parse_types(value)
-    for category in categories:
-        types_of(category)
+    wrong = {category: problem for category in categories if (problem := _no_category(category))}
+    if wrong:
+        raise SeveralMistakesError(wrong)
     return categories
+
+
+def _no_category(name: str) -> str | None:
+    try:
+        types_of(name)
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 Level = Annotated[int, BeforeValidator(parse_level)]
@@ -265,10 +276,14 @@ def describe(detail: Any) -> str:
     """One of pydantic's errors as a sentence that names the key and what was expected."""
     key = str(detail["loc"][0]) if detail["loc"] else ""
     if detail["type"] == "extra_forbidden":
-        known = ", ".join(field for field in Route.model_fields if field != "name")
-        return f"unknown key {key!r}: expected one of {known}"
-    message = detail["msg"].removeprefix("Value error, ")
-    return f"key {key!r}: {message[0].lower()}{message[1:]}, got {detail['input']!r}"
+        known = [field for field in Route.model_fields if field != "name"]
+        return f"unknown key {shortened(key)}{did_you_mean(key, known)}: expected one of {', '.join(known)}"
+    message, given = detail["msg"].removeprefix("Value error, "), detail["input"]
+    if detail["type"] == "string_pattern_mismatch":
+        message = "expected 1 to 200 of these: letters without accents, digits, '_', '.' and '-'"
+    elif detail["type"] == "literal_error" and isinstance(given, str):
+        message += did_you_mean(given, re.findall("'([^']+)'", detail["ctx"]["expected"]))
+    return f"key {key!r}: {message[0].lower()}{message[1:]}, got {shortened(given)}"
 
 
 def check_run_settings(settings: dict[str, Any], route: Route) -> Route:

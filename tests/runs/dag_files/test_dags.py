@@ -89,7 +89,32 @@ def test_a_broken_route_is_one_import_error_and_the_others_stay(folder):
     assert set(bag.dags) == {"good", "auth0_webhook_dead_letters"}
     assert [Path(path).name for path in bag.import_errors] == ["webhook_routes_errors.py"]
     (error,) = bag.import_errors.values()
-    assert "webhook_routes.yaml: route 'broken': key 'log_level': expected 0 to 4 or one of debug" in error
+    assert "webhook_routes.yaml:4: route 'broken': key 'log_level': expected 0 to 4 or one of debug" in error
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "webhook_routes.yaml: there is no such file in"),
+        (b"", "webhook_routes.yaml: the file is empty: expected the key 'routes' with one entry per route"),
+        ("folder", "webhook_routes.yaml: this is a folder: name the route file in it"),
+        (
+            "routes: {a: {where: é}}".encode("latin-1"),
+            "webhook_routes.yaml:1: not UTF-8 (byte 0xe9): save the file in the encoding",
+        ),
+        (b"#" * 10_000_000, "webhook_routes.yaml: this is no route file, or too large for one: it has 10.0 MB, and the limit is"),
+    ],
+    ids=["missing", "empty", "folder", "latin1", "10 MB"],
+)
+def test_the_import_error_names_a_route_file_that_cannot_be_read_and_says_what_to_do(folder, content, message):
+    file = folder / "webhook_routes.yaml"
+    file.unlink()
+    if content == "folder":
+        file.mkdir()
+    elif content is not None:
+        file.write_bytes(content)
+    errors = {Path(path).name: error for path, error in load(folder).import_errors.items()}
+    assert message in errors["webhook_routes_errors.py"]
 
 
 def test_loading_the_dags_opens_no_connection_and_reads_no_variable(folder, monkeypatch):

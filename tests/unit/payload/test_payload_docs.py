@@ -91,7 +91,7 @@ def test_every_expression_of_the_page_picks_some_events_and_not_others(expressio
 def test_the_error_on_the_page_is_the_one_that_is_shown(tmp_path):
     block = next(block for block in blocks("yaml") if "partners_failed_logins" in block)
     (error,) = load(tmp_path, re.sub(r"where: .*", "where: \"connection = 'Partners'\"", block))[1]
-    shown = re.search(r"^webhook_routes.yaml: route .*$", PAGE, re.MULTILINE)
+    shown = re.search(r"^webhook_routes.yaml:\d+: route .*$", PAGE, re.MULTILINE)
     assert shown
     assert error.split(", got ")[0] == shown[0]
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from datetime import datetime, timezone
 
 import pytest
@@ -50,7 +51,7 @@ def test_settings_are_read_in_the_ways_people_write_them(tmp_path):
         ("start_from: sometimes", "key 'start_from': expected oldest, now, or a date-time"),
         ("log_types: {a: 1}", "key 'log_types': expected a list of log types"),
         ("log_types: [1]", "key 'log_types': expected a list of log types"),
-        ("webhook: x", "unknown key 'webhook': expected one of auth0_conn_id"),
+        ("webhook: x", "unknown key 'webhook' (did you mean 'webhook_conn_id'?): expected one of auth0_conn_id"),
         ("max_logs_per_run: 0", "key 'max_logs_per_run'"),
         ("auth0_conn_id: ''", "key 'auth0_conn_id'"),
         ("watch: yes", "key 'watch': expected off, or the seconds between two checks"),
@@ -64,11 +65,12 @@ def test_settings_are_read_in_the_ways_people_write_them(tmp_path):
         ("redact: {a..b: mask}", "key 'redact': path 'a..b': expected a key at character 3"),
         (
             "include_types: [auth.login.fial]",
-            "key 'include_types': there is no category 'auth.login.fial'; there are actions, auth.login",
+            "key 'include_types': there is no category 'auth.login.fial' (did you mean 'auth.login.fail'?); there are actions,",
         ),
         ("where: 5", "key 'where': expected an expression such as connection =="),
         ("where: type = 'f'", "key 'where': character 6 of the expression, at \"= 'f'\": Unknown token '='"),
-        ("name: other", "expected settings as 'key: value' lines"),
+        ("name: other", "key 'name': expected no such key, because a route's name is its key in 'routes'"),
+        ("1: x", "unknown key '1': expected one of"),
         ("[]", "expected settings as 'key: value' lines"),
     ],
 )
@@ -76,7 +78,7 @@ def test_a_broken_route_is_named_with_file_route_and_key_and_leaves_the_others(t
     routes, errors = load(tmp_path, f"routes:\n  good: {{}}\n  broken:\n    {settings}\n")
     assert [route.name for route in routes] == ["good"]
     assert len(errors) == 1
-    assert errors[0].startswith("webhook_routes.yaml: route 'broken': ")
+    assert re.match(r"webhook_routes\.yaml:[34]: route 'broken': ", errors[0])
     assert message in errors[0]
 
 
@@ -91,16 +93,14 @@ def test_a_broken_route_is_named_with_file_route_and_key_and_leaves_the_others(t
         ("defaults: []\nroutes: {}\n", "defaults: expected settings as 'key: value' lines"),
         ("defaults:\n  log_level: loud\nroutes:\n  a:\n  b:\n", "defaults: key 'log_level': expected 0 to 4"),
         ("defaults:\n  loglevel: 1\nroutes:\n  a:\n", "defaults: unknown key 'loglevel'"),
-        ("routes:\n  a:\n    1: x\n", "route 'a': expected settings as 'key: value' lines"),
         ("routes:\n  'a b': {}\n", "route 'a b': key 'name'"),
-        ("routes:\n  5: {}\n", "route 5: key 'name'"),
         ("routes:\n  auth0_webhook_dead_letters: {}\n", "this is the id of the DAG for dead letters"),
     ],
 )
 def test_a_broken_file_is_one_clear_error(tmp_path, text, message):
     errors = load(tmp_path, text)[1]
     assert len(errors) == 1
-    assert errors[0].startswith("webhook_routes.yaml: ")
+    assert re.match(r"webhook_routes\.yaml(:\d+)?: ", errors[0])
     assert message in errors[0]
 
 
@@ -135,13 +135,6 @@ def test_a_broken_default_leaves_the_routes_that_do_not_use_it(tmp_path):
     routes, errors = load(tmp_path, "defaults:\n  log_level: loud\nroutes:\n  a:\n    log_level: 1\n  b:\n")
     assert [route.name for route in routes] == ["a"]
     assert len(errors) == 1
-
-
-def test_a_missing_file_is_named(tmp_path):
-    assert load_routes(tmp_path / "webhook_routes.yaml") == (
-        [],
-        ["webhook_routes.yaml: cannot be read: No such file or directory"],
-    )
 
 
 def test_the_settings_of_a_run_lie_over_those_of_the_route():
