@@ -35,7 +35,7 @@ webhook: $(READY)  ## Start a webhook on port 8091 that prints what arrives (ANS
 env:  ## Write .env, airflow.env and connections.env for docker compose, or add what they lack (never changes a value)
 	@$(PYTHON) stack/write_env.py
 
-docs: $(READY)  ## Write docs/settings.md and docs/log-types.md from the code
+docs: $(READY)  ## Write docs/settings.md, docs/log-types.md and the schema of the routes file from the code
 	@PYTHONPATH=plugins $(BIN)/python -m auth0_webhooks.filtering.log_types > docs/log-types.md
 	@PYTHONPATH=plugins $(BIN)/python -m tests.support.settings_page
 

@@ -1,13 +1,15 @@
-"""Writes docs/settings.md from the descriptions of the fields of Route: ``python -m tests.support.settings_page``."""
+"""Writes docs/settings.md, and the schema for editors, from the fields of Route: ``python -m tests.support.settings_page``."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from auth0_webhooks.settings import schema
 from auth0_webhooks.settings.route import Route
 from tests.conftest import PROJECT
 
 PAGE = PROJECT / "docs" / "settings.md"
+SCHEMA = PROJECT / "dags" / "webhook_routes.schema.json"
 
 GROUPS = {
     "The first day": ("auth0_conn_id", "webhook_conn_id", "log_types", "log_level", "start_from", "watch", "schedule"),
@@ -94,22 +96,21 @@ def _default(name: str) -> str:
     return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
 
 
-def _values(schema: dict[str, Any]) -> str:
-    kinds = [kind for kind in schema.get("anyOf", [schema]) if kind.get("type") != "null"]
+def _values(setting: dict[str, Any]) -> str:
+    kinds = [kind for kind in setting.get("anyOf", [setting]) if kind.get("type") != "null"]
     return ", ".join(filter(None, map(_values_of, kinds)))
 
 
-def _values_of(schema: dict[str, Any]) -> str:
-    if "enum" in schema:
-        return ", ".join(f"`{value}`" for value in schema["enum"])
-    if "minimum" in schema:
-        return f"{schema['minimum']:,} to {schema['maximum']:,}" if "maximum" in schema else f"{schema['minimum']:,} or more"
-    if schema["type"] == "boolean":
+def _values_of(kind: dict[str, Any]) -> str:
+    if "enum" in kind:
+        return ", ".join(f"`{value}`" for value in kind["enum"] if isinstance(value, str))
+    if "minimum" in kind:
+        return f"{kind['minimum']:,} to {kind['maximum']:,}" if "maximum" in kind else f"{kind['minimum']:,} or more"
+    if kind["type"] == "boolean":
         return "`true`, `false`"
-    return {"date-time": "a date-time"}.get(
-        schema.get("format", ""), {"array": "list", "object": "mapping"}.get(schema["type"], "")
-    )
+    return {"date-time": "a date-time"}.get(kind.get("format", ""), {"array": "list", "object": "mapping"}.get(kind["type"], ""))
 
 
 if __name__ == "__main__":
     PAGE.write_text(page(), encoding="utf-8")
+    SCHEMA.write_text(schema.as_text(), encoding="utf-8")

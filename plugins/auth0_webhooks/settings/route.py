@@ -7,10 +7,19 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from croniter import croniter
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
 
 from auth0_webhooks.errors import SettingError, SeveralMistakesError
-from auth0_webhooks.filtering.log_types import parse_level, types_of
+from auth0_webhooks.filtering.log_types import LEVELS, parse_level, types_of
 from auth0_webhooks.filtering.selection import Selection
 from auth0_webhooks.filtering.where import Where
 from auth0_webhooks.names import DEAD_LETTER_DAG_ID, checkpoint_key
@@ -88,9 +97,13 @@ def _no_category(name: str) -> str | None:
     return None
 
 
-Level = Annotated[int, BeforeValidator(parse_level)]
-Types = Annotated[list[str], BeforeValidator(parse_types)]
+_LIST = WithJsonSchema({"anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "string"}, {"type": "null"}]})
+
+Level = Annotated[int, BeforeValidator(parse_level), WithJsonSchema({"enum": [*LEVELS, *range(len(LEVELS))]})]
+Types = Annotated[list[str], BeforeValidator(parse_types), _LIST]
+Categories = Annotated[list[str], BeforeValidator(_parse_categories), _LIST]
 Count = Annotated[int, BeforeValidator(_not_bool)]
+Seconds = Annotated[float, Field(ge=1, le=3600)]
 
 
 class Route(BaseModel):
@@ -164,10 +177,10 @@ class Route(BaseModel):
         description="When the checkpoint's event is no longer in Auth0's log: `go_on` reports the gap and continues from the "
         "oldest event left; `stop` fails the run.",
     )
-    watch: Annotated[float | None, BeforeValidator(_parse_watch)] = Field(
+    watch: Annotated[
+        Seconds | None, BeforeValidator(_parse_watch, json_schema_input_type=Seconds | Literal["off", False] | None)
+    ] = Field(
         default=3.0,
-        ge=1,
-        le=3600,
         description="Seconds between two checks of the log by the triggerer; an event that the route wants starts a run at once. "
         "`off`: only `schedule` starts runs.",
     )
@@ -198,7 +211,7 @@ class Route(BaseModel):
         description="`none` sends the event as Auth0 wrote it. `standard` puts it into the envelope of Standard Webhooks, "
         "`cloudevents` into that of CloudEvents 1.0.",
     )
-    include_types: Annotated[list[str], BeforeValidator(_parse_categories)] = Field(
+    include_types: Categories = Field(
         default=[],
         description="Send the log types of these Auth0 categories, too, such as `auth.login.fail`. `auth.login` includes every "
         "category below it. They are added to `log_types`.",
