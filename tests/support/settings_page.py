@@ -62,10 +62,9 @@ routes:
 
 Airflow reads a changed file within about half a minute.
 A mistake in one route removes only that route.
-A wrong value in `defaults` removes the routes that do not set this key themselves.
-Invalid YAML, or an unknown key in `defaults`, removes **all** routes until the file is corrected.
-*Import Errors* in Airflow names every mistake: the file, the line, the route, the key and what was expected.
-[Check a change](operations.md#change-a-route) before you save it.
+Invalid YAML or a mistake in `defaults` can remove [all of them](check.md#what-a-mistake-stops).
+[`python -m auth0_webhooks check FILE`](check.md) names every mistake before Airflow reads the file.
+Afterwards *Import Errors* in Airflow does: the file, the line, the route, the key and what was expected.
 """
 
 

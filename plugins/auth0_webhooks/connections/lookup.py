@@ -32,6 +32,9 @@ def get_connection(conn_id: str) -> Connection:
             raise AirflowUnavailableError(
                 f"connection {conn_id!r} cannot be read: Airflow's API server does not answer ({error.error.error})"
             ) from None
+        except ImportError:
+            # Outside a task (``check --connections``) there is no API server to ask.
+            pass
         raise SettingError(f"connection {conn_id!r} is missing: {how_to_set(conn_id)}") from None
     if connection.extra and not isinstance(connection.extra_dejson, dict):
         raise SettingError(f"connection {conn_id!r}: its extra is not a JSON object: {how_to_set(conn_id)}")

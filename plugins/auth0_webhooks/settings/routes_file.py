@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,7 +11,8 @@ import yaml
 from pydantic import ValidationError
 
 from auth0_webhooks.errors import SeveralMistakesError
-from auth0_webhooks.settings.route import Route, describe
+from auth0_webhooks.filtering.log_types import unknown_type_warning
+from auth0_webhooks.settings.route import Route, describe, parse_types
 from auth0_webhooks.settings.source import Entry, Problem, Source, SourceError, is_settings, line_in
 from auth0_webhooks.wording import did_you_mean, shortened
 
@@ -36,11 +38,15 @@ class Mistake(NamedTuple):
 
 
 class RoutesFile(NamedTuple):
-    """What is in a route file: its valid routes, the line of each route by its name, and the mistakes in order of their lines."""
+    """What is in a route file: its valid routes, the line of each route by its name, and what is wrong, by line.
+
+    ``notes`` are about what may be a mistake: log types that are not in the table.
+    """
 
     routes: list[Route]
     lines: dict[str, int]
     mistakes: list[Mistake]
+    notes: list[Mistake]
 
 
 class _Settings(NamedTuple):
@@ -76,13 +82,14 @@ def read_routes(path: Path, name: str) -> RoutesFile:
     try:
         return _Reader(Source(path), name).read()
     except SourceError as error:
-        return RoutesFile([], {}, [Mistake(name, error.line, "", str(error))])
+        return RoutesFile([], {}, [Mistake(name, error.line, "", str(error))], [])
 
 
 class _Reader:
     def __init__(self, source: Source, name: str) -> None:
         self._source, self._name = source, name
         self._mistakes: dict[Mistake, None] = {}  # as a set in order: two routes can share what is wrong, by an alias
+        self._notes: dict[Mistake, None] = {}
         self._routes: list[Route] = []
         self._lines: dict[str, int] = {}
 
@@ -106,8 +113,8 @@ class _Reader:
                 self._add(entry.line, "", _ROUTES_EXPECTED)
         if not routes:
             self._add(None, "", _ROUTES_EXPECTED)
-        mistakes = sorted(self._mistakes, key=lambda mistake: mistake.line or 0)
-        return RoutesFile(self._routes, self._lines, mistakes)
+        mistakes, notes = (sorted(found, key=lambda one: one.line or 0) for found in (self._mistakes, self._notes))
+        return RoutesFile(self._routes, self._lines, mistakes, notes)
 
     def _read_routes(self, routes: Entry, defaults: _Settings | None) -> None:
         entries, problems = self._source.entries(routes.node)
@@ -155,6 +162,7 @@ class _Reader:
                 settings.wrong.add(key)
             elif key not in settings.wrong:
                 settings.values[key] = value
+                self._note_types(setting, value, place)
         return settings
 
     def _route(self, entry: Entry, own: _Settings, defaults: _Settings) -> Route | None:
@@ -177,6 +185,14 @@ class _Reader:
                 self._add(line_in(entry.node, item) or entry.line, place, f"key {entry.key!r}: {problem}")
         else:
             self._add(entry.line if entry else line, place, describe(detail))
+
+    def _note_types(self, setting: Entry, value: Any, place: str) -> None:
+        """Note the log types that are not in the table: they may be new, or misspelled."""
+        with contextlib.suppress(ValueError):
+            for code in parse_types(value) if setting.key in {"log_types", "exclude_types"} else ():
+                if warning := unknown_type_warning(code):
+                    line = line_in(setting.node, code) or setting.line
+                    self._notes[Mistake(self._name, line, place, f"key {setting.key!r}: note: {warning}")] = None
 
     def _note(self, place: str, problems: list[Problem]) -> None:
         for problem in problems:

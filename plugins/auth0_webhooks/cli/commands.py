@@ -1,0 +1,84 @@
+"""``check``, ``show`` and ``schema``. They need no Airflow: only ``check --connections`` imports it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from auth0_webhooks.settings.routes_file import Mistake, RoutesFile, read_routes
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    :param arguments: those of the command line, unless given.
+    :returns: the exit status: 1 if there is a mistake, else 0. Wrong arguments end the process with 2.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m auth0_webhooks", description="Check and explain the route files of Auth0 log events to webhooks."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    check = commands.add_parser("check", help="name every mistake in route files; exit status 1 if there is one")
+    check.add_argument(
+        "--connections", action="store_true", help="also check that the routes' connections exist in Airflow and are complete"
+    )
+    check.add_argument("files", nargs="+", metavar="FILE", help="a route file, such as dags/webhook_routes.yaml")
+    commands.add_parser("schema", help="print the JSON schema of a route file, for editors")
+    options = parser.parse_args(arguments)
+    if options.command == "schema":
+        from auth0_webhooks.settings.schema import as_text
+
+        print(as_text(), end="")
+        return 0
+    return _check(options.files, connections=options.connections)
+
+
+def _check(names: Sequence[str], *, connections: bool) -> int:
+    files = _read(names)
+    mistakes = [*(mistake for file in files.values() for mistake in file.mistakes), *_used_twice(files)]
+    if connections:
+        mistakes += _in_connections(files)
+    notes = [note for file in files.values() for note in file.notes]
+    for line in sorted([*mistakes, *notes], key=lambda one: (list(files).index(one.file), one.line or 0)):
+        print(line)
+    routes = sum(len(file.lines) for file in files.values())
+    found = _plural(len(mistakes), "mistake") if mistakes else "no mistakes"
+    print(f"{_plural(routes, 'route')} in {_plural(len(files), 'file')}: {found}")
+    return bool(mistakes)
+
+
+def _in_connections(files: dict[str, RoutesFile]) -> list[Mistake]:
+    from auth0_webhooks.cli.connections import database_problem, problems_of
+
+    found = [
+        Mistake(name, file.lines[route.name], place := f"route {route.name!r}", problem.removeprefix(f"{place}: "))
+        for name, file in files.items()
+        for route in file.routes
+        for problem in problems_of(route)
+    ]
+    if found and (problem := database_problem()):
+        print(problem)
+    return found
+
+
+def _read(names: Sequence[str]) -> dict[str, RoutesFile]:
+    return {name: read_routes(Path(name), name) for name in names}
+
+
+def _used_twice(files: dict[str, RoutesFile]) -> list[Mistake]:
+    """The names of routes that two files use: Airflow would show one of the two DAGs, now this and now that."""
+    first: dict[str, str] = {}
+    found = []
+    for name, file in files.items():
+        for route, line in file.lines.items():
+            if route in first:
+                other = f"{first[route]}:{files[first[route]].lines[route]}"
+                problem = f"the same name is in {other}: expected another one, because the name is the id of the route's DAG"
+                found.append(Mistake(name, line, f"route {route!r}", problem))
+            first.setdefault(route, name)
+    return found
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
