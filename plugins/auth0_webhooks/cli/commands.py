@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
+from datetime import datetime, timezone
 from pathlib import Path
 
 from auth0_webhooks.settings.routes_file import Mistake, RoutesFile, read_routes
@@ -24,6 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--connections", action="store_true", help="also check that the routes' connections exist in Airflow and are complete"
     )
     check.add_argument("files", nargs="+", metavar="FILE", help="a route file, such as dags/webhook_routes.yaml")
+    show = commands.add_parser("show", help="print what each route of route files does, in words")
+    show.add_argument("files", nargs="+", metavar="FILE", help="a route file")
     commands.add_parser("schema", help="print the JSON schema of a route file, for editors")
     options = parser.parse_args(arguments)
     if options.command == "schema":
@@ -31,6 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         print(as_text(), end="")
         return 0
+    if options.command == "show":
+        return _show(options.files)
     return _check(options.files, connections=options.connections)
 
 
@@ -60,6 +66,22 @@ def _in_connections(files: dict[str, RoutesFile]) -> list[Mistake]:
     if found and (problem := database_problem()):
         print(problem)
     return found
+
+
+def _show(names: Sequence[str]) -> int:
+    from auth0_webhooks.cli.words import sentences
+
+    now, status = datetime.now(timezone.utc), 0
+    for name, file in _read(names).items():
+        for route in file.routes:
+            print(f"{route.name} ({name}:{file.lines[route.name]})")
+            for sentence in sentences(route, now):
+                print(f"  {sentence}")
+            print()
+        for mistake in file.mistakes:
+            print(mistake, file=sys.stderr)
+            status = 1
+    return status
 
 
 def _read(names: Sequence[str]) -> dict[str, RoutesFile]:
