@@ -1,4 +1,4 @@
-"""``check``, ``show`` and ``schema``. They need no Airflow: only ``check --connections`` imports it."""
+"""``check``, ``show`` and ``schema``. They import Airflow only for DAG files in Python, and for ``check --connections``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
-from auth0_webhooks.settings.routes_file import Mistake, RoutesFile, read_routes
+from auth0_webhooks.settings.routes_file import Mistake, RoutesFile, place_of, read_routes
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,9 +25,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     check.add_argument(
         "--connections", action="store_true", help="also check that the routes' connections exist in Airflow and are complete"
     )
-    check.add_argument("files", nargs="+", metavar="FILE", help="a route file, such as dags/webhook_routes.yaml")
+    check.add_argument(
+        "files",
+        nargs="+",
+        metavar="FILE",
+        help="a route file, such as dags/webhook_routes.yaml, or a DAG file in Python with routes",
+    )
     show = commands.add_parser("show", help="print what each route of route files does, in words")
-    show.add_argument("files", nargs="+", metavar="FILE", help="a route file")
+    show.add_argument("files", nargs="+", metavar="FILE", help="a route file, or a DAG file in Python with routes")
     commands.add_parser("schema", help="print the JSON schema of a route file, for editors")
     options = parser.parse_args(arguments)
     if options.command == "schema":
@@ -74,18 +79,26 @@ def _show(names: Sequence[str]) -> int:
     now, status = datetime.now(timezone.utc), 0
     for name, file in _read(names).items():
         for route in file.routes:
-            print(f"{route.name} ({name}:{file.lines[route.name]})")
+            print(f"{route.name} ({place_of(name, file.lines[route.name])})")
             for sentence in sentences(route, now):
                 print(f"  {sentence}")
             print()
-        for mistake in file.mistakes:
-            print(mistake, file=sys.stderr)
-            status = 1
+        for line in (*file.mistakes, *file.notes):
+            print(line, file=sys.stderr)
+        status |= bool(file.mistakes)
     return status
 
 
 def _read(names: Sequence[str]) -> dict[str, RoutesFile]:
-    return {name: read_routes(Path(name), name) for name in names}
+    return {name: _read_file(name) for name in names}
+
+
+def _read_file(name: str) -> RoutesFile:
+    if not name.endswith(".py"):
+        return read_routes(Path(name), name)
+    from auth0_webhooks.cli.dag_files import read_dag_file
+
+    return read_dag_file(Path(name), name)
 
 
 def _used_twice(files: dict[str, RoutesFile]) -> list[Mistake]:
@@ -95,7 +108,7 @@ def _used_twice(files: dict[str, RoutesFile]) -> list[Mistake]:
     for name, file in files.items():
         for route, line in file.lines.items():
             if route in first:
-                other = f"{first[route]}:{files[first[route]].lines[route]}"
+                other = place_of(first[route], files[first[route]].lines[route])
                 problem = f"the same name is in {other}: expected another one, because the name is the id of the route's DAG"
                 found.append(Mistake(name, line, f"route {route!r}", problem))
             first.setdefault(route, name)

@@ -33,18 +33,22 @@ class Mistake(NamedTuple):
     problem: str
 
     def __str__(self) -> str:
-        where = self.file if self.line is None else f"{self.file}:{self.line}"
-        return ": ".join(filter(None, (where, self.place, self.problem)))
+        return ": ".join(filter(None, (place_of(self.file, self.line), self.place, self.problem)))
+
+
+def place_of(file: str, line: int | None) -> str:
+    """A place in a file as editors and terminals make a link of it: ``file:line``."""
+    return file if line is None else f"{file}:{line}"
 
 
 class RoutesFile(NamedTuple):
-    """What is in a route file: its valid routes, the line of each route by its name, and what is wrong, by line.
+    """What is in a route file: its valid routes, the line of each route by its name if it has one, and what is wrong, by line.
 
     ``notes`` are about what may be a mistake: log types that are not in the table.
     """
 
     routes: list[Route]
-    lines: dict[str, int]
+    lines: dict[str, int | None]
     mistakes: list[Mistake]
     notes: list[Mistake]
 
@@ -91,7 +95,7 @@ class _Reader:
         self._mistakes: dict[Mistake, None] = {}  # as a set in order: two routes can share what is wrong, by an alias
         self._notes: dict[Mistake, None] = {}
         self._routes: list[Route] = []
-        self._lines: dict[str, int] = {}
+        self._lines: dict[str, int | None] = {}
 
     def read(self) -> RoutesFile:
         root = self._source.root
