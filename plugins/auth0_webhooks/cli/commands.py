@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
+from auth0_webhooks.cli.words import sentences
 from auth0_webhooks.settings.routes_file import Mistake, RoutesFile, place_of, read_routes
+from auth0_webhooks.settings.schema import as_text
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,8 +38,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands.add_parser("schema", help="print the JSON schema of a route file, for editors")
     options = parser.parse_args(arguments)
     if options.command == "schema":
-        from auth0_webhooks.settings.schema import as_text
-
         print(as_text(), end="")
         return 0
     if options.command == "show":
@@ -74,8 +74,6 @@ def _in_connections(files: dict[str, RoutesFile]) -> list[Mistake]:
 
 
 def _show(names: Sequence[str]) -> int:
-    from auth0_webhooks.cli.words import sentences
-
     now, status = datetime.now(timezone.utc), 0
     for name, file in _read(names).items():
         for route in file.routes:

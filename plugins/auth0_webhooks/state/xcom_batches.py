@@ -6,14 +6,14 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from auth0_webhooks.errors import BatchesMixedError, BatchMissingError, DeliveryStoppedError
+from auth0_webhooks.model.batch import WHAT_TO_DO, Batch, label_of, unpack
+from auth0_webhooks.model.events import Position
 from auth0_webhooks.names import FETCH, FILTER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from airflow.sdk import Context
-
-    from auth0_webhooks.model.batch import Batch
 
 log = logging.getLogger(__name__)
 
@@ -49,8 +49,6 @@ class Batches:
     """
 
     def __init__(self, context: Context, task_id: str, *, made_by: str, fetched: dict[str, Any]) -> None:
-        from auth0_webhooks.model.events import Position
-
         self._ti, self._task_id, self._made_by, self._count = context["ti"], task_id, made_by, fetched["batches"]
         self._start, self._end = Position(*fetched["start"]), Position(*fetched["batches_end"])
         self._first: Any = None
@@ -67,14 +65,10 @@ class Batches:
 
     def __iter__(self) -> Iterator[Batch]:
         """Each batch in order, checked again because others may write at any time. Raises the same as :meth:`check`."""
-        from auth0_webhooks.model.batch import unpack
-
         for packed, name in self._packed():
             yield unpack(packed, name=name)
 
     def _packed(self) -> Iterator[tuple[Any, str]]:
-        from auth0_webhooks.model.batch import WHAT_TO_DO, label_of
-
         place = self._start
         for number in range(self._count):
             key = batch_key(number)
@@ -110,8 +104,6 @@ def filtered_batches(context: Context) -> tuple[dict[str, Any], dict[str, Any], 
     :raises BatchMissingError: when one of them returned nothing.
     :raises BatchesMixedError: when the filter used another fetch, or an earlier version made one of them.
     """
-    from auth0_webhooks.model.batch import WHAT_TO_DO
-
     task_id = task_of(context, FILTER)
     fetched, filtered = _manifest(context, task_of(context, FETCH), "batches_end"), _manifest(context, task_id, "fetch")
     if filtered["fetch"] != fetched["fetch"]:
@@ -165,8 +157,6 @@ def _remove_batches_of(context: Context, run_id: str, *, ended: bool) -> None:
 
 def _manifest(context: Context, task_id: str, key: str) -> dict[str, Any]:
     """The result of a task of this run: its batches' counts, and ``key``, which earlier versions did not write."""
-    from auth0_webhooks.model.batch import WHAT_TO_DO
-
     result = context["ti"].xcom_pull(task_ids=task_id)
     if not isinstance(result, dict):
         raise BatchMissingError(
