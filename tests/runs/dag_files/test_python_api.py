@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, CronDataIntervalTimetable, task_group
-from airflow.sdk.definitions._internal.dag_parsing_context import _airflow_parsing_context_manager
+from airflow.sdk.definitions.context import _AIRFLOW_PARSING_CONTEXT_DAG_ID
 
 from auth0_webhooks import Route, SettingError, build_dags, build_dead_letter_dag, route_schedule, route_tasks
 from auth0_webhooks.operators.deliver import DeliverOperator
@@ -122,14 +122,15 @@ def test_something_else_than_a_route_is_an_error_that_names_it():
         build_dags([Route(name="a"), {"name": "b"}])
 
 
-def test_a_task_builds_its_own_dag_only_with_the_watch_it_shares():
+def test_a_task_builds_its_own_dag_only_with_the_watch_it_shares(monkeypatch):
     routes = [Route(name="a"), Route(name="b"), Route(name="c")]
-    with _airflow_parsing_context_manager(dag_id="b", task_id="fetch"):
-        built = build_dags(routes)
+    # Not by Airflow's context manager: it leaves the variable set, also for the tests that follow.
+    monkeypatch.setenv(_AIRFLOW_PARSING_CONTEXT_DAG_ID, "b")
+    built = build_dags(routes)
     assert list(built) == ["b"]
     assert len(watch(built["b"]).serialize()[1]["checkpoints"]) == 3
-    with _airflow_parsing_context_manager(dag_id="somebody_elses"):
-        assert list(build_dags(routes)) == ["a", "b", "c"]
+    monkeypatch.setenv(_AIRFLOW_PARSING_CONTEXT_DAG_ID, "somebody_elses")
+    assert list(build_dags(routes)) == ["a", "b", "c"]
 
 
 def watch(dag):
