@@ -5,16 +5,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
-import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 
 from tests.live.__main__ import main as run_live_tests
-from tests.support.processes import run, started
+from tests.support.processes import beside, run
 
 AT_ONCE = str((os.cpu_count() or 1) + 1)
 SIDE_BY_SIDE = (sys.executable, "-m", "pytest", "-n", AT_ONCE, "--dist", "loadfile", "--no-loadscope-reorder")
@@ -29,19 +25,6 @@ def main(arguments: list[str]) -> int:
     with beside([*SIDE_BY_SIDE, "tests/runs", "tests/unit", *arguments]) as others:
         live = run_live_tests(arguments)
         return max(live, others.wait())
-
-
-@contextlib.contextmanager
-def beside(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
-    """A command that runs meanwhile; what it prints comes at the end, in one piece."""
-    with tempfile.TemporaryFile() as printed:
-        try:
-            with started(command, stdout=printed, stderr=subprocess.STDOUT) as running:
-                yield running
-        finally:
-            printed.seek(0)
-            sys.stdout.flush()
-            sys.stdout.buffer.write(printed.read())
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""Runs the live tests on one Airflow: side by side those that leave each other alone, last those that kill its parts."""
+"""Runs the live tests: side by side those that leave each other alone, last those that kill parts of their Airflow.
+
+The tests with a browser have an Airflow of their own beside it: a page does not try again what a busy SQLite refuses.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from tests.live.support.stack import running_airflow
-from tests.support.processes import run
+from tests.support.processes import beside, run
 
 AT_ONCE = 4
 """Tests wait for Airflow more than they work, so more of them go at once than there are cores."""
@@ -25,18 +28,17 @@ def main(arguments: list[str]) -> int:
     browser = [str(folder / name) for name in ("test_page.py", "test_forms.py")]
     disruptive = str(folder / "test_disruptions.py")
     others = [str(folder), *(f"--ignore={file}" for file in (*browser, disruptive))]
+    pytest = (sys.executable, "-m", "pytest")
+    side_by_side = (*pytest, "-n", str(AT_ONCE), "--dist")
     home = tempfile.TemporaryDirectory(prefix="auth0-webhooks-live-", ignore_cleanup_errors=True)
-    with home as folder_of_airflow, running_airflow(Path(folder_of_airflow)) as airflow:
-        environment = {**os.environ, "LIVE_AIRFLOW": str(airflow.home)}
-        side_by_side = ("-n", str(AT_ONCE), "--dist")
-        return max(
-            run([sys.executable, "-m", "pytest", *which, *arguments], env=environment)
-            for which in (
-                (*side_by_side, "loadfile", "--no-loadscope-reorder", *others),
-                browser,  # by themselves: a page does not try again what a busy SQLite refuses
-                (*side_by_side, "load", disruptive),
-            )
-        )
+    with beside([*pytest, *browser, *arguments]) as pages:
+        with home as folder_of_airflow, running_airflow(Path(folder_of_airflow)) as airflow:
+            environment = {**os.environ, "LIVE_AIRFLOW": str(airflow.home)}
+            ended = [
+                run([*side_by_side, *which, *arguments], env=environment)
+                for which in (("loadscope", *others), ("load", disruptive))
+            ]
+        return max(*ended, pages.wait())
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from simulation.local_airflow import LocalAirflow
 from tests.live.support.stack import routes_of, running_airflow
@@ -15,6 +16,17 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):
             item.add_marker(pytest.mark.live)
+
+
+class ByFixtures(LoadScopeScheduling):
+    """Each test goes to the next process that is free, but for those of a file that share a route: one after the other."""
+
+    def _split_scope(self, nodeid):
+        return nodeid.partition("::")[0] if "test_watching" in nodeid else nodeid
+
+
+def pytest_xdist_make_scheduler(config, log):
+    return ByFixtures(config, log) if config.getvalue("dist") == "loadscope" else None
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import signal
 import subprocess
+import sys
+import tempfile
 
 
 @contextlib.contextmanager
@@ -29,3 +31,16 @@ def run(command, **options):
     """Run a command as :func:`started`; its exit code."""
     with started(command, **options) as process:
         return process.wait()
+
+
+@contextlib.contextmanager
+def beside(command, **options):
+    """A command that runs meanwhile; what it prints comes at the end, in one piece."""
+    with tempfile.TemporaryFile() as printed:
+        try:
+            with started(command, stdout=printed, stderr=subprocess.STDOUT, **options) as running:
+                yield running
+        finally:
+            printed.seek(0)
+            sys.stdout.flush()
+            sys.stdout.buffer.write(printed.read())

@@ -33,6 +33,7 @@ class Browser:
             "--no-sandbox",
             "--disable-dev-shm-usage",
             "--disable-gpu",
+            "--force-prefers-reduced-motion",
             "--no-first-run",
             "--disable-background-networking",
             "--disable-component-update",
