@@ -8,6 +8,7 @@ import yaml
 
 from auth0_webhooks.model.checkpoint import parse_checkpoint
 from simulation.tenant import CLIENT_SECRET
+from tests.live.support.stack import write_routes
 
 
 def test_a_run_triggered_by_the_cli_delivers_everything_with_its_params(route, airflow):
@@ -41,11 +42,10 @@ def test_a_deliver_task_that_is_cleared_by_hand_fails_and_says_what_to_do(route,
 
 def test_a_broken_route_shows_as_an_import_error_and_the_good_one_goes_on(route, airflow):
     one = route("beside_a_broken_one").enabled()
-    routes = airflow.dags / "webhook_routes.yaml"
-    good = routes.read_text(encoding="utf-8")
+    good = (airflow.dags / "webhook_routes.yaml").read_text(encoding="utf-8")
     content = yaml.safe_load(good)
     content["routes"]["broken"] = {"log_level": "loud"}
-    routes.write_text(yaml.safe_dump(content), encoding="utf-8")
+    write_routes(airflow, yaml.safe_dump(content))
     try:
         airflow.wait_until(lambda: airflow.rows("select 1 from import_error"), "the import error shows", 90)
         ((file, error),) = airflow.rows("select filename, stacktrace from import_error")
@@ -56,5 +56,5 @@ def test_a_broken_route_shows_as_an_import_error_and_the_good_one_goes_on(route,
         assert one.wait_for("beside") == "success"
         assert one.receiver.accepted == [new]
     finally:
-        routes.write_text(good, encoding="utf-8")
+        write_routes(airflow, good)
     airflow.wait_until(lambda: not airflow.rows("select 1 from import_error"), "the import error is gone", 90)
