@@ -127,8 +127,7 @@ class RouteOperator(BaseOperator):
             raise SettingError(
                 f"{' and '.join(given)} in a live run of route {self.route.name!r}: nothing was read or sent. The checkpoint "
                 "would pass what they leave out, and the route would never send it. To pick other events than the route does, "
-                "give since (and until) as well, which makes the run a replay, or dry_run; or change the route in "
-                "webhook_routes.yaml"
+                "give since (and until) as well, which makes the run a replay, or dry_run; or change the route's own settings"
             )
 
     def _params_of_its_own(self) -> set[str]:
