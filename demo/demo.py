@@ -104,7 +104,7 @@ def _progress(airflow: LocalAirflow, receiver: Receiver, run_id: str, say: Any) 
 def _report_text(airflow: LocalAirflow, run_id: str) -> str:
     from auth0_webhooks.ledger import Report
 
-    stored = airflow.xcom(DAG_ID, run_id, "report")
+    stored = airflow.report(DAG_ID, run_id)
     return "\n".join(f"  {line}" for line in Report(**stored).text().splitlines()) if stored else "  the run wrote no report"
 
 
@@ -120,7 +120,7 @@ def _judge(tenant: Tenant, receiver: Receiver, airflow: LocalAirflow) -> bool:
     for kind, count in in_log.most_common():
         print(f"  {kind:<20} {count:>12,} {at_webhook[kind]:>16,}{'   excluded by exclude_types' if kind in EXCLUDED else ''}")
     runs = [state for _, state in airflow.runs(DAG_ID)]
-    second = airflow.xcom(DAG_ID, "demo-again", "report") or {}
+    second = airflow.report(DAG_ID, "demo-again") or {}
     checks = {
         f"{len(wanted):,} events were wanted, {len(arrived.keys() & wanted.keys()):,} arrived, {len(lost)} lost": not lost,
         f"{receiver.repeats} arrived twice, {len(extra)} were not wanted": not receiver.repeats and not extra,

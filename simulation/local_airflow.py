@@ -236,6 +236,10 @@ class LocalAirflow:
         value = json.loads(rows[0][0]) if rows else None
         return json.loads(value) if isinstance(value, str) and value.startswith(("{", "[")) else value
 
+    def report(self, dag_id: str, run_id: str) -> Any:
+        """The report of a route's run: of ``deliver``, or of ``fetch`` where the run ended there; None if there is none."""
+        return self.xcom(dag_id, run_id, "report") or self.xcom(dag_id, run_id, "report", "fetch")
+
     def task_log(self, dag_id: str, run_id: str, task_id: str) -> str:
         """Everything that a task of a run logged."""
         folder = self.home / "logs" / f"dag_id={dag_id}" / f"run_id={run_id}" / f"task_id={task_id}"

@@ -92,7 +92,7 @@ def add_tasks(
         task_display_name="Fetch from Auth0",
         doc_md=f"Reads the log of `{route.auth0_conn_id}` from the checkpoint on, at most {route.max_logs_per_run:,} events, "
         f"or a backfill's or replay's window, at most {MAX_WINDOW_EVENTS:,}, and hands it on as compressed batches. Sends "
-        "nothing, moves nothing: safe to run again.",
+        "nothing: safe to run again. A live run that finds nothing new ends here.",
         **common,
     )
     select = FilterOperator(
@@ -237,7 +237,8 @@ def _dag_docs(route: Route) -> str:
 | **Runs** | {watch}`{route.schedule}` (cron, UTC), at most {route.max_logs_per_run:,} events a run |
 | **Checkpoint** | Variable `{route.checkpoint_key}` (Admin > Variables) |
 
-**Is it healthy?** The block at the end of the log of `deliver`, and its XCom `report`, account for every event read.
+**Is it healthy?** The block at the end of the log of `deliver`, and its XCom `report`, account for every event read. A run that
+finds nothing new ends after `fetch`, which then has both; `filter` and `deliver` are skipped.
 
 **Pause**: pause the DAG. No event is lost as long as the tenant keeps its log (1 to 30 days, by plan).
 

@@ -131,6 +131,14 @@ class InAirflow(Backend):
             dag = self._dag_run(run, session).dag
             dag.set_task_instance_state(task_id=task, run_id=run.run_id, state=TaskInstanceState(state), session=session)
 
+    def skip(self, run, tasks):
+        from airflow.utils.session import create_session
+
+        with create_session() as session:
+            for ti in self._dag_run(run, session).get_task_instances(session=session):
+                if ti.task_id in tasks and ti.state not in {"running", "success", "failed"}:
+                    ti.state = "skipped"
+
     def xcoms(self, run):
         query = "select task_id, key, value from xcom where dag_id = :dag and run_id = :run"
         rows = self.route.rows(query, dag=self.route.name, run=run.run_id)

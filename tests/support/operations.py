@@ -10,6 +10,8 @@ from collections import Counter
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+from airflow.sdk.exceptions import DownstreamTasksSkipped
+
 from auth0_webhooks.errors import BatchesMixedError, BatchMissingError
 from auth0_webhooks.ledger import Report
 from auth0_webhooks.model.checkpoint import before, parse_checkpoint
@@ -23,6 +25,8 @@ BOUND = 100 + CALLS
 """Repeats that a delivery may cost that dies without having saved."""
 TYPES = ["s", "f", "sapi"]
 KILLED, LOST, FROZEN = "killed", "its saves are lost", "frozen in a save"
+SKIP = "the tasks to skip"
+"""In the place of an XCom's key: what a frozen try of an idle run tells Airflow."""
 
 
 class ThoughtDeadError(Exception):
@@ -40,6 +44,9 @@ class Backend:
     def state(self, run: Any, task: str) -> str | None: ...
     def clear(self, run: Any, tasks: list[str]) -> None: ...
     def mark(self, run: Any, task: str, state: str) -> None: ...
+    def skip(self, run: Any, tasks: list[str]) -> None:
+        """As Airflow does when a task asks for it: not what is running, or has ended without being skipped."""
+
     def xcoms(self, run: Any) -> dict[tuple[str, str], Any]: ...
     def set_xcom(self, run: Any, task: str, key: str, value: Any) -> None: ...
     def delete_xcom(self, run: Any, task: str, key: str) -> None: ...
@@ -76,6 +83,7 @@ class Walk:
         self.freeze_at: int | None = None
         self.fault: Any = None
         self.at_post = 0
+        self.idle = 0
         self.touched = False
         self.live: list[str] = []
         self.by_run: dict[int, list[str]] = {}
@@ -102,24 +110,32 @@ class Walk:
         self.executing = (run, task, operator)
         self.raised = None
         freeze, self.freeze = self.freeze and task != DELIVER, False
-        ti, pushes = context["ti"], 0
+        ti, pushes, results = context["ti"], 0, []
         push, frozen_at = ti.xcom_push, self.chance.randrange(6) if self.freeze_at is None else self.freeze_at
 
         def freezing(key: str, value: Any) -> None:
             nonlocal pushes
             pushes += 1
-            if pushes > frozen_at:
+            if key == "return_value":
+                results.append(value)
+            if freeze and pushes > frozen_at:
                 self.late.append((run, task, key, value))
             else:
                 push(key, value)
 
-        if freeze:
-            object.__setattr__(ti, "xcom_push", freezing)
+        object.__setattr__(ti, "xcom_push", freezing)
         try:
-            result = execute(operator, context)
+            try:
+                result = execute(operator, context)
+            except DownstreamTasksSkipped as skip:
+                self._fetched(run, results[0])
+                if freeze:
+                    self.late.append((run, task, SKIP, skip.tasks))
+                    raise ThoughtDeadError from None
+                self.idle += 1
+                raise
             if task == FETCH:
-                self.read_by[result["fetch"]] = self.wanted(run.window)
-                self._check_start(run, Position(*result["start"]))
+                self._fetched(run, result)
             if freeze:
                 self.late.append((run, task, "return_value", result))
                 raise ThoughtDeadError
@@ -127,6 +143,10 @@ class Walk:
         except BaseException as error:
             self.raised = error
             raise
+
+    def _fetched(self, run: Any, result: dict[str, Any]) -> None:
+        self.read_by[result["fetch"]] = self.wanted(run.window)
+        self._check_start(run, Position(*result["start"]))
 
     def _answer(self, post: Any) -> Any:
         self.at_post -= 1
@@ -253,7 +273,10 @@ class Walk:
     def land(self) -> None:
         """A frozen try goes on: what it still had to push arrives, or some of it, until Airflow ends it."""
         for run, task, key, value in self.late[: self.chance.choice([1, 2, None])]:
-            self.backend.set_xcom(run, task, key, value)
+            if key == SKIP:
+                self.backend.skip(run, value)
+            else:
+                self.backend.set_xcom(run, task, key, value)
         self.late = []
         self.backend.land_saves()
 
@@ -388,6 +411,8 @@ class Walk:
         while True:
             run = self.start(None)
             self.settle(run)
+            if self.backend.state(run, FETCH) == "success" and self.backend.state(run, DELIVER) == "skipped":
+                break  # there was nothing to read
             assert self.backend.state(run, DELIVER) == "success"
             if self.backend.xcoms(run)[DELIVER, "report"]["stopped"] is None:
                 break

@@ -54,7 +54,9 @@ class Runner:
 
     @property
     def report(self):
-        return unpacked(self.xcoms()["deliver", "report"])
+        """The report of the last run: of ``deliver``, or of ``fetch`` where the run ended there."""
+        xcoms = self.xcoms()
+        return unpacked(xcoms.get(("deliver", "report")) or xcoms["fetch", "report"])
 
     @property
     def report_of_fetch(self):

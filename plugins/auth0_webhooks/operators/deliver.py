@@ -35,7 +35,7 @@ class DeliverOperator(RouteOperator):
 
     def execute(self, context: Context) -> None:
         """Deliver; pushes the report as XCom ``report`` whether or not it succeeds."""
-        from auth0_webhooks.operators.reporting import new_report, outcome_of_delivery, publish
+        from auth0_webhooks.operators.reporting import new_report, outcome_of_delivery, publish, report_of_reading
 
         run = self.run_settings(context)
         try:
@@ -44,7 +44,7 @@ class DeliverOperator(RouteOperator):
             # The counts of tasks that do not belong together make no report.
             publish(context, run, new_report(context, run, outcome=f"failed: {error}"), known=False)
             raise
-        report = _report(context, run, fetched, filtered)
+        report = report_of_reading(context, run, fetched, filtered["counts"])
         try:
             report.check()
             if report.dry_run:
@@ -145,6 +145,7 @@ class DeliverOperator(RouteOperator):
         """Enter what became of the events; without a delivery none was reached."""
         from auth0_webhooks.delivery.progress import State
         from auth0_webhooks.ledger import age
+        from auth0_webhooks.operators.reporting import shown
 
         report.not_reached = report.selected
         if self._delivery is None:
@@ -162,7 +163,7 @@ class DeliverOperator(RouteOperator):
         if run.window:
             return
         place = self._delivery.stored
-        report.checkpoint_after = _shown(place) if place else None
+        report.checkpoint_after = shown(place) if place else None
         if report.stopped or done < report.selected:
             # A place without an id tells no age: it is where the log begins, or where somebody wants to begin.
             waits_since = place.date if place and place.log_id else report.first_event
@@ -184,29 +185,6 @@ class DeliverOperator(RouteOperator):
             log.warning("no alarm will be sent about the events that were set aside: %s", error)
 
 
-def _report(context: Context, run: RunSettings, fetched: dict[str, Any], filtered: dict[str, Any]) -> Report:
-    """The report of a run before its delivery."""
-    from auth0_webhooks.model.events import Position
-    from auth0_webhooks.operators.reporting import new_report
-
-    checkpoint = None if run.window else _shown(Position(*fetched["start"]))
-    report = new_report(
-        context,
-        run,
-        checkpoint_before=checkpoint,
-        checkpoint_after=checkpoint,
-        notes=list(fetched["notes"]),
-        **{
-            key: fetched[key] for key in ("read", "first_event", "last_event", "gap", "stopped", "api_requests", "token_requests")
-        },
-        **filtered["counts"],
-    )
-    report.not_reached = report.selected
-    # Whichever task had the param: a dry run never becomes a real run.
-    report.dry_run = report.dry_run or fetched["dry_run"]
-    return report
-
-
 def _emit(context: Context, route: Route, report: Report) -> None:
     """Update the assets: the next run starts if there is more, and other DAGs if something was delivered."""
     from auth0_webhooks.operators.assets import delivered_alias, delivered_asset, drain_alias, new_events_asset
@@ -216,7 +194,3 @@ def _emit(context: Context, route: Route, report: Report) -> None:
     # What an earlier try of this run delivered counts, too: that try updated no asset.
     if report.delivered_now or report.delivered_before:
         context["outlet_events"][delivered_alias(route)].add(delivered_asset(route), extra=report.as_dict())
-
-
-def _shown(place: Any) -> str | None:
-    return f"{place.log_id or 'start'} ({place.date})"

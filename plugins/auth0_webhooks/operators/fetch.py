@@ -8,10 +8,13 @@ import uuid
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+from airflow.sdk import SkipMixin
+
 from auth0_webhooks.errors import WebhookRouteError
 from auth0_webhooks.names import FETCH
 from auth0_webhooks.operators.alarm import alarm_note
 from auth0_webhooks.operators.base import RouteOperator, RunSettings, checkpoint_description
+from auth0_webhooks.operators.idle import Place, end_run
 from auth0_webhooks.state.xcom_batches import OPEN_BATCHES, batch_key, remove_leftovers
 
 if TYPE_CHECKING:
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class FetchOperator(RouteOperator):
+class FetchOperator(RouteOperator, SkipMixin):
     """Reads the tenant's log, from the checkpoint on or a window of it, and pushes it as batches, one XCom entry each."""
 
     part = FETCH
@@ -44,18 +47,21 @@ class FetchOperator(RouteOperator):
         hook = TenantHook(conn_id, TokenVariable(conn_id), wait_for_limits=run.window is not None, waits=self.waits)
         notes: list[str] = []
         reading: Reading | WindowReading | None = None
+        place: Place | None = None
         first = last = batches_end = None
         number, fetch_try = -1, uuid.uuid4().hex
         if run.window is None and not run.dry_run and (warning := alarm_note(run.route)):
             notes.append(warning)
         try:
-            reading, first_run = (
-                self._window(context, run, run.window, hook, notes) if run.window else self._live(context, run, hook, notes)
-            )
+            if run.window:
+                reading = self._window(context, run, run.window, hook, notes)
+            else:
+                reading, place = self._live(context, run, hook, notes)
             for note in notes:
                 log.warning("%s", note)
-            ti.xcom_push(OPEN_BATCHES, context["run_id"])
             for number, batch in enumerate(batches(reading.events())):
+                if number == 0:
+                    ti.xcom_push(OPEN_BATCHES, context["run_id"])
                 first, last, batches_end = first or batch.events[0].date, batch.events[-1].date, batch.end
                 ti.xcom_push(batch_key(number), pack(batch, made_by=fetch_try, number=number))
                 log.info("read batch %d: %d events up to %s", number, len(batch.events), batch.end.date)
@@ -67,13 +73,13 @@ class FetchOperator(RouteOperator):
                 _enter_place(report, reading, run.route.retention_days)
             publish(context, run, report, known=bool(reading and reading.start.log_id and reading.start.date))
             raise
-        return {
+        fetched = {
             "batches": number + 1,
             "read": reading.read,
             "start": list(reading.start),
             "end": list(reading.end),
             "batches_end": list(batches_end or reading.start),
-            "first_run": first_run,
+            "first_run": place is None or place.first_run,
             "first_event": first,
             "last_event": last,
             "stopped": reading.stopped,
@@ -84,8 +90,11 @@ class FetchOperator(RouteOperator):
             "api_requests": hook.api_requests,
             "token_requests": hook.token_requests,
         }
+        if place and not run.dry_run:
+            end_run(self, context, run, place, fetched)
+        return fetched
 
-    def _live(self, context: Context, run: RunSettings, hook: TenantHook, notes: list[str]) -> tuple[Reading, bool]:
+    def _live(self, context: Context, run: RunSettings, hook: TenantHook, notes: list[str]) -> tuple[Reading, Place]:
         """From the checkpoint on, or from where the first run starts."""
         from auth0_webhooks.delivery.probe import NOTE, ProbeReading
         from auth0_webhooks.model.checkpoint import Checkpoint
@@ -101,6 +110,7 @@ class FetchOperator(RouteOperator):
             start_from=route.start_from_text,
         )
         checkpoint = variable.load(heal=not run.dry_run)
+        first_run = checkpoint is None
         if variable.note:
             notes.append(variable.note)
         if checkpoint is None:
@@ -130,12 +140,10 @@ class FetchOperator(RouteOperator):
             reading = ProbeReading.of(reading, route.selection.wants, acknowledged)
         if checkpoint and checkpoint.hold and checkpoint.hold.until > datetime.now(timezone.utc) and not run.dry_run:
             reading.stopped = "hold"
-        return reading, checkpoint is None
+        return reading, Place(variable, checkpoint, health, first_run=first_run)
 
     @staticmethod
-    def _window(
-        context: Context, run: RunSettings, window: Window, hook: TenantHook, notes: list[str]
-    ) -> tuple[WindowReading, bool]:
+    def _window(context: Context, run: RunSettings, window: Window, hook: TenantHook, notes: list[str]) -> WindowReading:
         """All of a window; the checkpoint is not even read."""
         from auth0_webhooks.reading.window import WindowReading
 
@@ -146,7 +154,7 @@ class FetchOperator(RouteOperator):
             log.info("the window %s ended just now: waiting %.0f s for late events", window, wait)
             time.sleep(wait)
         # A backfill's runs are short, and no live run waits for them.
-        return WindowReading(hook, window, announce=context["dag_run"].run_type != "backfill", notes=notes), True
+        return WindowReading(hook, window, announce=context["dag_run"].run_type != "backfill", notes=notes)
 
 
 def _gap(reading: Reading | WindowReading) -> str | None:

@@ -11,6 +11,7 @@ from auth0_webhooks.times import iso
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from auth0_webhooks.model.events import Position
     from auth0_webhooks.operators.base import RunSettings
     from auth0_webhooks.webhook.posting import Figures
 
@@ -27,6 +28,36 @@ def new_report(context: Context, run: RunSettings, **counts: Any) -> Report:
         dry_run=run.dry_run,
         **counts,
     )
+
+
+def report_of_reading(context: Context, run: RunSettings, fetched: dict[str, Any], counts: dict[str, Any]) -> Report:
+    """The report of a run after its reading, before anything is delivered.
+
+    :param fetched: what fetch returns.
+    :param counts: those of the filter; empty where nothing was read.
+    """
+    from auth0_webhooks.model.events import Position
+
+    checkpoint = None if run.window else shown(Position(*fetched["start"]))
+    read = ("read", "first_event", "last_event", "gap", "stopped", "api_requests", "token_requests")
+    report = new_report(
+        context,
+        run,
+        checkpoint_before=checkpoint,
+        checkpoint_after=checkpoint,
+        notes=list(fetched["notes"]),
+        **{key: fetched[key] for key in read},
+        **counts,
+    )
+    report.not_reached = report.selected
+    # Whichever task had the param: a dry run never becomes a real run.
+    report.dry_run = report.dry_run or fetched["dry_run"]
+    return report
+
+
+def shown(place: Position) -> str:
+    """A checkpoint as the report shows it."""
+    return f"{place.log_id or 'start'} ({place.date})"
 
 
 def publish(context: Context, run: RunSettings, report: Report, *, known: bool = True) -> None:

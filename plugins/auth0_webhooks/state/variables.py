@@ -164,6 +164,7 @@ class CheckpointVariable:
             self._look_for_others()
             text = self._saved.dump(self._writer, start_from=self._start_from, closed=True)
             self._set(self._record_key, text, RECORD)
+            self._recorded = False  # a later save opens the record again
         except (AirflowUnavailableError, CheckpointMovedError, SupersededError) as error:
             log.info("the record of the last checkpoint is left open: %s", error)
 

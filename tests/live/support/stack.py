@@ -140,7 +140,7 @@ class Route:
 
     def report(self, run_id: str) -> Any:
         """The report of a run."""
-        return self.airflow.xcom(self.name, run_id, "report")
+        return self.airflow.report(self.name, run_id)
 
     def checkpoint(self) -> str:
         """The text of the checkpoint's Variable."""

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 from airflow.sdk.definitions.retry_policy import RetryAction
-from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
+from airflow.sdk.exceptions import AirflowRuntimeError, DownstreamTasksSkipped, ErrorType
 from airflow.sdk.execution_time import xcom
 from airflow.sdk.execution_time.comms import ErrorResponse
 
@@ -31,7 +31,7 @@ from auth0_webhooks.operators.base import PARAMS, AnswerRetryPolicy
 from auth0_webhooks.operators.deliver import DeliverOperator
 from auth0_webhooks.operators.fetch import FetchOperator
 from auth0_webhooks.operators.filter import FilterOperator
-from auth0_webhooks.route_dag import RETRIES
+from auth0_webhooks.route_dag import RETRIES, build_dag
 from auth0_webhooks.settings.route import Route
 from auth0_webhooks.state import health, variables
 from auth0_webhooks.state.dead_letters import DeadLetterStore
@@ -79,10 +79,15 @@ class TaskState(dict):
         self[key] = value
 
 
+def part_of(task_id):
+    """Which task of the route it is, in a group, too."""
+    return task_id.rpartition(".")[2]
+
+
 class Instance:
     """What a task sees of its task instance."""
 
-    dag_id = "r"
+    dag_id, map_index = "r", -1
 
     def __init__(self, memory, run, task_id):
         self.memory, self.run_id, self.task_id, self.try_number = memory, run.run_id, task_id, run.tries[task_id]
@@ -91,6 +96,7 @@ class Instance:
         self.memory.entries[self.run_id, self.task_id, key] = value
 
     def xcom_pull(self, task_ids, key="return_value", run_id=None, include_prior_dates=False, map_indexes=None):
+        task_ids = part_of(task_ids)
         if include_prior_dates:
             found = [value for (_, task, k), value in self.memory.entries.items() if (task, k) == (task_ids, key)]
             return found[-1] if found else None
@@ -110,9 +116,13 @@ class Memory(Backend):
         self.walk: Any = None
         self.variables = Stored(lambda: self.walk)
 
+    def build(self):
+        """The DAG of the route."""
+        return build_dag(self.route, waits=WAITS)
+
     def delete(self, *, key, task_id, dag_id, run_id):
         """As ``XCom.delete`` does."""
-        self.entries.pop((run_id, task_id, key), None)
+        self.entries.pop((run_id, part_of(task_id), key), None)
 
     def start_run(self, window):
         since, until = window or (None, None)
@@ -137,6 +147,14 @@ class Memory(Backend):
 
     def runnable(self, run):
         able, before = [], "success"
+        decided = self.entries.get((run.run_id, FETCH, "skipmixin_key"))
+        if (
+            decided
+            and FILTER in map(part_of, decided["skipped"])
+            and run.states[FETCH] == "success"
+            and run.states[FILTER] in {None, "up_for_retry"}
+        ):
+            run.states[FILTER] = "skipped"  # as Airflow's scheduler does
         for task in TASKS:
             if run.states[task] is None and before in {"failed", "upstream_failed", "skipped"}:
                 run.states[task] = "skipped" if before == "skipped" else "upstream_failed"
@@ -150,7 +168,7 @@ class Memory(Backend):
             del self.entries[key]
         run.tries[task] += 1
         run.states[task] = "running"
-        operator = OPERATORS[task](task_id=task, route=self.route, waits=WAITS)
+        operator = next(one for one in self.build().tasks if getattr(one, "part", None) == task)
         context = {
             "ti": Instance(self, run, task),
             "task": operator,
@@ -164,7 +182,9 @@ class Memory(Backend):
         try:
             result = self.walk.around(OPERATORS[task].execute.__wrapped__, operator, context)
             if result is not None:
-                context["ti"].xcom_push("return_value", result)
+                self.entries[run.run_id, task, "return_value"] = result
+        except DownstreamTasksSkipped as skip:
+            self.skip(run, skip.tasks)
         except Exception as error:
             if not isinstance(error, WebhookRouteError | AirflowRuntimeError) and type(error).__name__ != "ThoughtDeadError":
                 raise
@@ -191,6 +211,11 @@ class Memory(Backend):
         for later in TASKS[TASKS.index(task) + 1 :]:  # as Airflow's API does: what failed for it is to run
             if state == "success" and run.states[later] == "upstream_failed":
                 run.states[later] = None
+
+    def skip(self, run, tasks):
+        for task in map(part_of, tasks):
+            if run.states[task] not in {"running", "success", "failed"}:
+                run.states[task] = "skipped"
 
     def xcoms(self, run):
         return {(task, key): value for (run_id, task, key), value in self.entries.items() if run_id == run.run_id}
