@@ -17,7 +17,7 @@ from auth0_webhooks.errors import SettingError
 from auth0_webhooks.operators.base import RouteOperator
 from auth0_webhooks.route_dag import Callback, add_tasks, build_dag, route_params, route_tags
 from auth0_webhooks.settings.route import Route
-from auth0_webhooks.settings.routes_file import beside, load_routes
+from auth0_webhooks.settings.routes_file import beside, load_routes, read_routes
 from auth0_webhooks.waits import WAITS, Waits
 
 log = logging.getLogger(__name__)
@@ -26,26 +26,23 @@ log = logging.getLogger(__name__)
 def build_dags(routes: Iterable[Route] | str | os.PathLike[str]) -> dict[str, DAG]:
     """Build one DAG per route, for ``globals().update(build_dags(...))`` in a DAG file.
 
-    A task needs only its own DAG, so where Airflow parses the file for a task, only that one is built.
+    A task needs only its own DAG, so where Airflow parses the file for a task, only that one is read and built: what a task
+    costs does not depend on the number of routes.
 
     :param routes: the routes, or the path of a route file; a relative path counts from the DAG file that calls.
     :returns: the DAGs by their ids, which are the names of the routes. Broken routes of a route file are left out, so that the
         others go on running; :func:`check_routes` in a DAG file of its own shows them among Airflow's import errors.
     :raises SettingError: when two routes have one name, or when a route file has no good route at all.
     """
-    found: list[Any]
-    found = _good_routes(beside(routes, _calling_file())) if isinstance(routes, str | os.PathLike) else list(routes)
-    for route in found:
-        if not isinstance(route, Route):
-            raise SettingError(f"build_dags: expected routes, or the path of a route file; got {type(route).__name__} among them")
-    twice = [name for name, count in Counter(route.name for route in found).items() if count > 1]
-    if twice:
-        raise SettingError(
-            f"build_dags: two routes are named {', '.join(map(repr, twice))}: the name is the id of the route's DAG"
-        )
     wanted = get_parsing_context().dag_id
-    built = [route for route in found if route.name == wanted] or found
-    return {route.name: build_dag(route, found) for route in built}
+    if isinstance(routes, str | os.PathLike):
+        path = beside(routes, _calling_file())
+        if wanted and (only := read_routes(path, path.name, wanted)).routes:
+            return {route.name: build_dag(route) for route in only.routes}
+        found = _good_routes(path)
+    else:
+        found = _checked(list(routes))
+    return {route.name: build_dag(route, found) for route in [one for one in found if one.name == wanted] or found}
 
 
 def check_routes(path: str | os.PathLike[str]) -> None:
@@ -98,6 +95,18 @@ def route_tasks(route: Route, *, group_id: str = "route", waits: Waits = WAITS) 
 def _callbacks(dag: DAG, key: str) -> Sequence[Callback]:
     given: Any = dag.default_args.get(key)
     return () if given is None else tuple(given) if isinstance(given, list | tuple) else (given,)
+
+
+def _checked(routes: list[Any]) -> list[Route]:
+    for route in routes:
+        if not isinstance(route, Route):
+            raise SettingError(f"build_dags: expected routes, or the path of a route file; got {type(route).__name__} among them")
+    twice = [name for name, count in Counter(route.name for route in routes).items() if count > 1]
+    if twice:
+        raise SettingError(
+            f"build_dags: two routes are named {', '.join(map(repr, twice))}: the name is the id of the route's DAG"
+        )
+    return routes
 
 
 def _good_routes(path: Path) -> list[Route]:

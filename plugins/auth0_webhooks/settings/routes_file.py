@@ -78,20 +78,21 @@ def load_routes(path: str | os.PathLike[str]) -> tuple[list[Route], list[str]]:
     return read.routes, [str(mistake) for mistake in read.mistakes]
 
 
-def read_routes(path: Path, name: str) -> RoutesFile:
+def read_routes(path: Path, name: str, only: str | None = None) -> RoutesFile:
     """Read a route file, as :func:`load_routes`.
 
     :param name: what the mistakes call the file.
+    :param only: the route to read, with its mistakes and those of the defaults; None reads all.
     """
     try:
-        return _Reader(Source(path), name).read()
+        return _Reader(Source(path), name, only).read()
     except SourceError as error:
         return RoutesFile([], {}, [Mistake(name, error.line, "", str(error))], [])
 
 
 class _Reader:
-    def __init__(self, source: Source, name: str) -> None:
-        self._source, self._name = source, name
+    def __init__(self, source: Source, name: str, only: str | None) -> None:
+        self._source, self._name, self._only = source, name, only
         self._mistakes: dict[Mistake, None] = {}  # as a set in order: two routes can share what is wrong, by an alias
         self._notes: dict[Mistake, None] = {}
         self._routes: list[Route] = []
@@ -126,6 +127,8 @@ class _Reader:
         twice = {problem.key for problem in problems}
         for entry in entries:
             self._lines[entry.key] = entry.line
+            if self._only not in {None, entry.key}:
+                continue
             place, before = f"route {shortened(entry.key)}", len(self._mistakes)
             if not is_settings(entry.node):
                 self._add(entry.line, place, _SETTINGS_EXPECTED)

@@ -12,6 +12,7 @@ from airflow.sdk.definitions.context import _AIRFLOW_PARSING_CONTEXT_DAG_ID
 
 from auth0_webhooks import Route, SettingError, build_dags, build_dead_letter_dag, route_schedule, route_tasks
 from auth0_webhooks.operators.deliver import DeliverOperator
+from auth0_webhooks.settings import routes_file
 from simulation.tenant import CLIENT_ID, CLIENT_SECRET
 from tests.conftest import set_connection
 from tests.support.runner import Runner, unpacked, wanted
@@ -131,6 +132,24 @@ def test_a_task_builds_its_own_dag_only_with_the_watch_it_shares(monkeypatch):
     assert len(watch(built["b"]).serialize()[1]["checkpoints"]) == 3
     monkeypatch.setenv(_AIRFLOW_PARSING_CONTEXT_DAG_ID, "somebody_elses")
     assert list(build_dags(routes)) == ["a", "b", "c"]
+
+
+def test_a_task_reads_no_other_route_of_its_file(tmp_path, monkeypatch):
+    validated = []
+    monkeypatch.setattr(routes_file, "Route", lambda **settings: validated.append(settings["name"]) or Route(**settings))
+    file = tmp_path / "routes.yaml"
+    file.write_text("routes: {a: {gzip: true}, b: {}, c: {watch: often}}\n", encoding="utf-8")
+    monkeypatch.setenv(_AIRFLOW_PARSING_CONTEXT_DAG_ID, "a")
+    assert list(build_dags(file)) == ["a"]
+    assert validated == ["a"]
+
+
+@pytest.mark.parametrize("dag_id", ["somebody_elses", "c"], ids=["another DAG", "a broken route"])
+def test_for_a_task_of_no_good_route_the_others_are_built(tmp_path, monkeypatch, dag_id):
+    file = tmp_path / "routes.yaml"
+    file.write_text("routes: {a: {gzip: true}, b: {}, c: {watch: often}}\n", encoding="utf-8")
+    monkeypatch.setenv(_AIRFLOW_PARSING_CONTEXT_DAG_ID, dag_id)
+    assert list(build_dags(file)) == ["a", "b"]
 
 
 def watch(dag):

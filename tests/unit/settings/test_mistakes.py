@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from auth0_webhooks.settings import source
 from auth0_webhooks.settings.routes_file import load_routes, read_routes
 from auth0_webhooks.settings.source import MAX_BYTES
+from tests.conftest import PROJECT
 
 EVERYTHING = """\
 defaults:
@@ -184,6 +186,28 @@ def test_a_value_that_aliases_blow_up_stays_short_in_the_message(load):
     assert len(errors[0]) < 400
 
 
+SPELLINGS = """\
+%YAML 1.1
+---
+defaults: &all
+  retention_days: 0x1E
+routes:
+  "quoted\\x61": {}
+  plain: {where: "a == 'é'", log_types: [f, 'fp', "s",], watch: off, gzip: yes}
+  block:
+    where: >-
+      connection ==
+      'Users'
+    log_types: |
+      f, fp
+    start_from: 2026-11-22T10:00:00Z
+  merged: {<<: *all, max_events: 1_00}
+  ? explicit
+  : concurrent_calls: 07
+    max_bytes: 1000000
+"""
+
+
 PARTS = st.sampled_from(
     [
         "routes",
@@ -218,3 +242,32 @@ def test_whatever_a_file_holds_reading_it_ends_in_routes_or_mistakes(content):
         read = read_routes(Path(file.name), "x.yaml")
     assert read.routes or read.mistakes or read.lines == {}
     assert all(mistake.file == "x.yaml" for mistake in read.mistakes)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [EVERYTHING, *(path.read_text(encoding="utf-8") for path in sorted(PROJECT.glob("dags/*.yaml")))],
+    ids=lambda text: text.partition("\n")[0][:20],
+)
+def test_without_libyaml_the_same_is_read_only_slower(load, monkeypatch, content):
+    with_it = load(content)
+    assert source._Fast, "PyYAML has no libyaml here"
+    monkeypatch.setattr(source, "_Fast", None)
+    assert load(content) == with_it
+
+
+def test_libyaml_reads_what_pyyaml_reads(tmp_path, monkeypatch):
+    """Values, lines and names, in the spellings that YAML has for them."""
+    path = tmp_path / "routes.yaml"
+    path.write_text(SPELLINGS, encoding="utf-8")
+    with_it = read_routes(path, "routes.yaml")
+    assert (len(with_it.routes), with_it.mistakes) == (5, [])
+    monkeypatch.setattr(source, "_Fast", None)
+    assert read_routes(path, "routes.yaml") == with_it
+
+
+def test_thousands_of_open_brackets_end_in_an_error_and_not_in_a_crash(load):
+    for opening in ("[", "{a: ", "- ", "? "):
+        names, (error,) = load("routes: " + opening * 20_000)
+        assert names == []
+        assert error.startswith("routes.yaml")
