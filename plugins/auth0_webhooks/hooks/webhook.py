@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from auth0_webhooks.connections.fields import PSEUDONYM_SECRET, base_url, how_to_set
@@ -15,7 +16,9 @@ from auth0_webhooks.privacy.masking import masked
 from auth0_webhooks.privacy.redaction import MIN_KEY, Redaction
 from auth0_webhooks.settings.route import Route
 from auth0_webhooks.waits import WAITS
-from auth0_webhooks.webhook.endpoint import Endpoint
+
+if TYPE_CHECKING:
+    from auth0_webhooks.webhook.endpoint import Endpoint
 
 
 def payload_of(route: Route) -> Payload:
@@ -37,6 +40,9 @@ def endpoint_of(route: Route, payload: Payload, *, timeout: float = WAITS.answer
     :raises SettingError: when its connection is missing or wrong.
     :raises AirflowUnavailableError: when it cannot be read.
     """
+    # Its HTTP client takes as long to import as all the rest, and filter sends nothing.
+    from auth0_webhooks.webhook.endpoint import Endpoint
+
     return Endpoint.from_connection(
         get_connection(route.webhook_conn_id),
         content_type=payload.content_type,
