@@ -159,7 +159,7 @@ async def _send(
                     continue
                 _note(outcome, letter)
                 answer = await endpoint.post(session, message)
-                meaning = outcomes.outcome_of(answer, deep=message.deep)
+                meaning = outcomes.outcome_of(answer, message)
                 try:
                     if meaning is outcomes.Outcome.DELIVERED:
                         await asyncio.to_thread(store.remove, letter.log_id)

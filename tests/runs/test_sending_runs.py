@@ -9,6 +9,7 @@ import pytest
 
 from auth0_webhooks.privacy import redaction
 from tests.conftest import set_connection
+from tests.support.raw_server import answering
 from tests.support.runner import wanted
 
 pytestmark = [pytest.mark.airflow, pytest.mark.usefixtures("airflow_home", "connections")]
@@ -70,6 +71,15 @@ def test_dead_letters_are_redacted_and_are_sent_again_in_the_form_of_the_route(r
     assert not any("@example.com" in event.get("user_name", "") for event in sent)
     assert sorted(receiver.accepted) == wanted(tenant)
     assert receiver.problems == []
+
+
+def test_an_answer_of_2xx_that_no_client_can_read_is_an_acknowledgement(route, tenant, monkeypatch):
+    tenant.add_many(100)
+    with answering(b"HTTP/1.1 202 Taken\r\nContent-Length: 1\r\nContent-Length: 2\r\nContent-Encoding: br\r\n\r\n\x00") as url:
+        set_connection(monkeypatch, "webhook_default", host=url)
+        assert route.run() == "success"
+    report, expected = route.report, len(wanted(tenant))
+    assert (report["delivered_now"], report["posts"], report["retried"]) == (expected, expected, 0)
 
 
 @pytest.mark.postgres

@@ -26,7 +26,7 @@ def answering(answer: bytes) -> Iterator[str]:
     """Serve; gives the URL. Each connection gets one answer."""
     handler = type("Handler", (_Handler,), {"answer": answer})
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
         yield f"http://127.0.0.1:{server.server_address[1]}"
         server.shutdown()

@@ -20,6 +20,7 @@ OURS = {
     "deprecation",
     "deprecated",
     "jmespath",
+    "pycurl",
     "standardwebhooks",
     "wrapt",
     "types-deprecated",

@@ -27,10 +27,9 @@ from auth0_webhooks.webhook.answers import TOO_LARGE, Outcome, outcome_of
 from auth0_webhooks.webhook.posting import Figures, Posting
 
 if TYPE_CHECKING:
-    import aiohttp
-
     from auth0_webhooks.model.batch import Batch
     from auth0_webhooks.model.events import Position
+    from auth0_webhooks.webhook.client import Client
     from auth0_webhooks.webhook.endpoint import Endpoint
 
 Item = TypeVar("Item")
@@ -159,7 +158,7 @@ class Delivery:
         """The position that is stored, as far as this delivery knows."""
         return self._saving.stored.position if self._saving.stored else None
 
-    async def _deliver_all(self, session: aiohttp.ClientSession, batches: Callable[[], Iterable[Batch]]) -> None:
+    async def _deliver_all(self, session: Client, batches: Callable[[], Iterable[Batch]]) -> None:
         saver = None
         try:
             if self._suspect:
@@ -176,7 +175,7 @@ class Delivery:
                 error.first = (event.log_id, event.type)
             raise error
 
-    async def _deliver_batches(self, session: aiohttp.ClientSession, batches: Callable[[], Iterable[Batch]]) -> None:
+    async def _deliver_batches(self, session: Client, batches: Callable[[], Iterable[Batch]]) -> None:
         if self._stopped.is_set():
             return
         left = enumerate(self._rejections.enough_to_probe(batches(), self.progress.is_done))
@@ -222,7 +221,7 @@ class Delivery:
         except Exception as error:  # noqa: BLE001 - it is raised when the run has ended
             self._fail(error)
 
-    async def _work(self, session: aiohttp.ClientSession) -> None:
+    async def _work(self, session: Client) -> None:
         while not self._stopped.is_set():
             self._room.clear()
             group = self.progress.take(beyond_full=self._rejections.probing)
@@ -238,7 +237,7 @@ class Delivery:
             self.progress.give_back(group)
             self._room.set()
 
-    async def _deliver(self, session: aiohttp.ClientSession, group: list[int]) -> None:
+    async def _deliver(self, session: Client, group: list[int]) -> None:
         """Deliver the events of one POST; split it while the webhook finds it too large or refuses an event in it."""
         parts = [group]
         while parts:
@@ -282,7 +281,7 @@ class Delivery:
     def _set_aside(self, index: int) -> None:
         self._settle([index], State.DEAD_LETTERED)
 
-    async def _try_suspect(self, session: aiohttp.ClientSession, suspect: str, batches: Callable[[], Iterable[Batch]]) -> None:
+    async def _try_suspect(self, session: Client, suspect: str, batches: Callable[[], Iterable[Batch]]) -> None:
         """Find out whether the webhook fails on this one event or on all events."""
         is_done = self.progress.is_done
         unfinished = places(self._rejections.enough_to_probe(batches(), is_done), is_done)

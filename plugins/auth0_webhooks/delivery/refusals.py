@@ -72,10 +72,12 @@ class Refusals:
 
         :returns: the refused events that may be set aside now.
         """
+        self.probing = False
+        if not self._row:
+            return []
         own = [refused for refused in self._pending if refused.after < number]
         self._pending = [refused for refused in self._pending if refused.after >= number]
         self._row = dict.fromkeys(refused.event.log_id for refused in self._pending)
-        self.probing = False
         return own
 
     def take_all(self) -> list[Refused]:

@@ -12,11 +12,10 @@ from auth0_webhooks.errors import EndpointUnavailableError
 from auth0_webhooks.webhook.answers import Answer, Outcome, outcome_of
 
 if TYPE_CHECKING:
-    import aiohttp
-
     from auth0_webhooks.model.batch import Batch
     from auth0_webhooks.model.events import LogEvent
     from auth0_webhooks.payload.payload import Payload
+    from auth0_webhooks.webhook.client import Client
     from auth0_webhooks.webhook.posting import Posting
 
 LATER = 5
@@ -43,9 +42,7 @@ class Verdict(NamedTuple):
     answer: Answer | None = None
 
 
-async def try_suspect(
-    session: aiohttp.ClientSession, posting: Posting, payload: Payload, unfinished: Iterator[Place], log_id: str
-) -> Verdict:
+async def try_suspect(session: Client, posting: Posting, payload: Payload, unfinished: Iterator[Place], log_id: str) -> Verdict:
     """Send the suspect alone, then up to ``LATER`` events after it until one is accepted.
 
     :param unfinished: the events that still need work, in the order of the log.

@@ -1,13 +1,9 @@
-"""Network addresses: which are public, and a check of each address before a connection to it."""
+"""Network addresses: which are public."""
 
 from __future__ import annotations
 
 import ipaddress
-import socket
-from typing import Any
 
-NOT_PUBLIC = "not a public address"
-"""Part of the error that refuses a connection to a non-public address."""
 # A network's gateway translates these to IPv4 addresses (RFC 6052, RFC 8215), including private ones.
 _TRANSLATED = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("64:ff9b:1::/48"))
 # The allocated part of IPv6 (RFC 4291), and reserved networks that older Pythons do not know (RFC 9637, RFC 7526).
@@ -29,17 +25,3 @@ def is_public(address: str) -> bool:
         if ip not in _ALLOCATED:
             return False
     return ip.is_global and not ip.is_multicast and not any(ip in network for network in _RESERVED)
-
-
-def public_socket(info: Any) -> socket.socket:
-    """Create the socket for a new connection, if the address is public.
-
-    The check happens here and not when the name is resolved, because a name server could answer differently in between.
-
-    :param info: what ``getaddrinfo`` returns for an address.
-    :raises OSError: when the address is not public.
-    """
-    family, kind, protocol, _, address = info
-    if not is_public(str(address[0])):
-        raise OSError(f"{address[0]} is {NOT_PUBLIC}")
-    return socket.socket(family=family, type=kind, proto=protocol)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
 from enum import Enum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from auth0_webhooks.model.checkpoint import Hold
+
+if TYPE_CHECKING:
+    from auth0_webhooks.payload.payload import Message
 
 GONE_SECONDS = 3600.0
 """How long an endpoint that answers 410 gets no POST, in seconds."""
@@ -65,12 +68,12 @@ TOO_DEEP = frozenset({500, 502})
 """Answers of a webhook, or of its platform, that crashed on an event; a deeply nested event crashes it every time."""
 
 
-def outcome_of(answer: Answer, *, deep: bool = False) -> Outcome:
+def outcome_of(answer: Answer, message: Message | None = None) -> Outcome:
     """Look the answer up in the table; no answer, or a status that HTTP does not define, counts as "for now".
 
-    :param deep: the request was one event, nested so deeply that the webhook's parser may fail on it.
+    :param message: what was sent: a webhook's parser may fail on one deeply nested event each time.
     """
-    if deep and answer.status in TOO_DEEP:
+    if answer.status in TOO_DEEP and message and message.deep:
         return Outcome.EVENT_REFUSED
     for statuses, outcome in _TABLE:
         if answer.status in statuses:

@@ -15,9 +15,8 @@ from auth0_webhooks.waits import Waits
 from auth0_webhooks.webhook.answers import SLOW_DOWN, Answer, Outcome, hold_of, outcome_of
 
 if TYPE_CHECKING:
-    import aiohttp
-
     from auth0_webhooks.payload.payload import Message
+    from auth0_webhooks.webhook.client import Client
     from auth0_webhooks.webhook.endpoint import Endpoint
 
 
@@ -48,9 +47,7 @@ class Posting:
         self.started = 0
         self.not_before = 0.0
 
-    async def post(
-        self, session: aiohttp.ClientSession, message: Message, *, seconds: float | None = None
-    ) -> tuple[Answer | None, int]:
+    async def post(self, session: Client, message: Message, *, seconds: float | None = None) -> tuple[Answer | None, int]:
         """Try one POST until it is delivered or refused; the answer is None if the run stops first.
 
         :param seconds: how long to retry, counted from the first failure; by default ``waits.post_retries``.
@@ -75,11 +72,13 @@ class Posting:
             self._figures.posts += 1
             self._figures.retried += tries > 1
             self._figures.slowest_answer = max(self._figures.slowest_answer, now - began)
-            outcome = outcome_of(answer, deep=message.deep)
-            if outcome in {Outcome.DELIVERED, Outcome.EVENT_REFUSED}:
-                return answer._replace(tries=tries), number
+            if tries > 1:
+                answer = answer._replace(tries=tries)
+            outcome = outcome_of(answer, message)
+            if outcome is Outcome.DELIVERED or outcome is Outcome.EVENT_REFUSED:
+                return answer, number
             deadline = deadline or now + allowed
-            delay = self._delay(answer._replace(tries=tries), outcome, message, deadline - now)
+            delay = self._delay(answer, outcome, message, deadline - now)
             if answer.status in SLOW_DOWN:
                 self.not_before = max(self.not_before, now + delay)
             await self._sleep(delay)

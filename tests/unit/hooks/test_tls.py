@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import itertools
 import json
+import os
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from airflow.sdk import Connection
@@ -165,6 +169,34 @@ def test_a_webhook_is_reached_through_a_proxy_that_resolves_its_name(pki, mutual
         assert post(webhook("https://hooks.example.invalid/auth0", **extra)).status == 200
         assert proxy.asked == ["hooks.example.invalid:443"]
         assert receiver.posts[0].headers["Host"] == "hooks.example.invalid"
+
+
+HTTP2 = """
+const [cert, key] = ["server.pem", "server.key"].map((name) => Deno.readTextFileSync(name));
+Deno.serve(
+  { hostname: "127.0.0.1", port: 0, cert, key, onListen: ({ port }) => console.log(port) },
+  async (request, { remoteAddr }) => { await request.text(); return new Response(String(remoteAddr.port)); },
+);
+"""
+"""A webhook that offers HTTP/2, and answers with the client's port."""
+
+
+def test_a_webhook_that_offers_http2_is_sent_it(pki):
+    command = [Path(sys.executable).with_name("deno"), "eval", "--no-config", HTTP2]
+    with subprocess.Popen(command, cwd=pki, stdout=subprocess.PIPE, text=True, env={**os.environ, "NO_COLOR": "1"}) as process:
+        try:
+            made = Endpoint.from_connection(webhook(f"https://127.0.0.1:{process.stdout.readline()}", verify=str(pki / "ca.pem")))
+
+            async def run():
+                posts = [Payload().message([event]) for event in events(5)]
+                async with made.session(5) as session:
+                    return [await asyncio.gather(*(made.post(session, message) for message in posts)) for _ in range(4)]
+
+            answers = list(itertools.chain(*asyncio.run(run())))
+        finally:
+            process.kill()
+    assert {(answer.status, answer.reason) for answer in answers} == {(200, "")}  # HTTP/2 has no reason phrase
+    assert len({answer.body for answer in answers}) <= 5
 
 
 def tenant_ids(monkeypatch, host, **extra):
