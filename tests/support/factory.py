@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from auth0_webhooks.delivery.checkpoint_keeper import ON_LIVE_HOLD, CheckpointMovedError
 from auth0_webhooks.delivery.delivery import Delivery
+from auth0_webhooks.delivery.progress import MOST_REPEATED, MOST_UNSAVED
 from auth0_webhooks.model.batch import Batch
 from auth0_webhooks.model.checkpoint import Checkpoint
 from auth0_webhooks.model.events import LogEvent, Position
@@ -68,6 +69,11 @@ class Keeper:
             self.history.append(checkpoint)
         finally:
             self._lock.release()
+
+
+def most_repeated(calls: int, in_one_post: int = 1) -> int:
+    """How many events may come twice after a crash: the unsaved acknowledgements and what is under way."""
+    return min(MOST_UNSAVED + calls * in_one_post, MOST_REPEATED)
 
 
 def endpoint(url: str, **fields: object) -> Endpoint:

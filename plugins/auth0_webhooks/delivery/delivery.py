@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from auth0_webhooks.delivery.checkpoint_keeper import CheckpointKeeper, CheckpointMovedError
-from auth0_webhooks.delivery.progress import Progress, State
+from auth0_webhooks.delivery.progress import MOST_UNSAVED, Progress, State
 from auth0_webhooks.delivery.refusals import NotKept, RefusalKeeper
 from auth0_webhooks.delivery.rejections import DeadLetters, Rejections
 from auth0_webhooks.delivery.saving import Saving
@@ -20,7 +20,7 @@ from auth0_webhooks.errors import (
     EndpointUnavailableError,
     SupersededError,
 )
-from auth0_webhooks.model.checkpoint import MAX_ACKNOWLEDGED, Checkpoint
+from auth0_webhooks.model.checkpoint import Checkpoint
 from auth0_webhooks.payload.payload import Payload
 from auth0_webhooks.waits import WAITS, Waits
 from auth0_webhooks.webhook.answers import TOO_LARGE, Outcome, outcome_of
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from auth0_webhooks.model.events import Position
     from auth0_webhooks.webhook.client import Client
     from auth0_webhooks.webhook.endpoint import Endpoint
+
+SAVED_EARLY = MOST_UNSAVED * 4 // 5
+"""From so many unsaved acknowledgements on, a save is due at once: the next events then need not wait until it is done."""
 
 Item = TypeVar("Item")
 
@@ -182,6 +185,7 @@ class Delivery:
         while following := await self._next(left):
             number, batch = following[0]
             self.progress.open(number, batch, self._payload.groups(batch.events))
+            self._saving.due()
             await self._all([self._work(session) for _ in range(self._calls)])
             if not self._killed.is_set():  # once killed, there is only time to save the checkpoint
                 await self._all([self._rejections.end_batch(stopped=self._stopped.is_set())])
@@ -228,6 +232,8 @@ class Delivery:
             if not group:
                 if self.progress.all_taken:
                     return
+                if self.progress.waits_for_save:
+                    self._saving.soon()
                 await self._room.wait()
                 continue
             try:
@@ -270,8 +276,10 @@ class Delivery:
         for index in part:
             self.progress.settle(index, state)
         self._room.set()
-        if self.progress.unsaved >= MAX_ACKNOWLEDGED // 2:
+        if self.progress.unsaved >= SAVED_EARLY:
             self._saving.soon()
+        else:
+            self._saving.due()
 
     def _saved(self, stored: bool) -> None:
         if stored:

@@ -23,14 +23,21 @@ class State(IntEnum):
 
 
 DONE = State.DELIVERED_NOW
+MOST_UNSAVED = 500
+"""No POST starts while so many acknowledgements are unsaved: a crash repeats at most those and the events in flight."""
+MOST_REPEATED = 600
+"""No POST starts if the unsaved acknowledgements and the events in flight would be more than this: it limits batches.
+
+It is at least ``MOST_UNSAVED`` and the most ``concurrent_calls``, so single events never reach it.
+"""
 
 
 class Progress:
     """The selected events of a run, one open batch at a time.
 
     Two rules limit how many events can be sent twice. The checkpoint stores each acknowledgement beyond the first unfinished
-    event, and no POST starts that could cause more of them than it can store. No POST starts while ``MAX_ACKNOWLEDGED`` of
-    them are unsaved, so a crash repeats at most those and the events in flight.
+    event, and no POST starts that could cause more of them than it can store. No POST starts that could make a crash repeat
+    more events than ``MOST_UNSAVED`` and ``MOST_REPEATED`` allow. ``waits_for_save`` says whether one waits for that.
 
     :param most_outstanding: how many events may be in flight or remembered at a time; the POST of the first missing event may
         always start.
@@ -42,6 +49,7 @@ class Progress:
         self.before = before_in_time if by_time else before
         self._by_time, self._most = by_time, most_outstanding
         self.unsaved = 0
+        self.waits_for_save = False
         self.repeated = 0
         self._remembered = set(checkpoint.acknowledged)
         self._events: list[LogEvent] = []
@@ -71,8 +79,10 @@ class Progress:
             # Remembered events that the position has passed (the filter now leaves them out) need no room.
             here = log_id_order(self.position.log_id)
             self._remembered = {log_id for log_id in self._remembered if log_id_order(log_id) > here}
+        passed = True  # events are sorted, so only the first ones can be at or before the position
         for index, event in enumerate(batch.events):
-            if self.is_done(event):
+            passed = passed and not self.before(self.position, event.position)
+            if passed or event.log_id in self._remembered:
                 self._remembered.discard(event.log_id)
                 self._states[index] = State.DELIVERED_BEFORE
                 self._beyond, self._high = self._beyond + 1, index
@@ -99,10 +109,14 @@ class Progress:
         states, count = self._states, len(self._events)
         while self._next < count and states[self._next] != State.NOT_REACHED:
             self._next += 1
-        if self._next == count or self.unsaved >= MAX_ACKNOWLEDGED:
+        self.waits_for_save = False
+        if self._next == count:
             return []
         end = self._groups[self._next]
         group = [index for index in range(self._next, end) if states[index] == State.NOT_REACHED]
+        if self.unsaved >= MOST_UNSAVED or self.unsaved + self._under_way + len(group) > MOST_REPEATED:
+            self.waits_for_save = self.unsaved > 0
+            return []
         outstanding = self._beyond + len(self._remembered) + self._under_way
         # Nothing is in flight, so there is nothing to wait for: the first missing event was refused.
         must_wait = self._under_way or (self.is_full and not beyond_full)

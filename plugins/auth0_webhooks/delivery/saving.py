@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from auth0_webhooks.model.checkpoint import Checkpoint
     from auth0_webhooks.model.events import Position
 
-SAVE_SECONDS = 0.5
-"""The longest time between two saves of the checkpoint; the docs promise one second."""
+SAVE_SECONDS = 0.05
+"""The time between two saves of the checkpoint, while there is something to save and nothing waits for it."""
 
 
 class Saving:
@@ -50,7 +50,7 @@ class Saving:
         self._keeper, self._progress, self._figures = keeper, progress, figures
         self._start, self._first, self._by_time = start, first, by_time
         self._storing, self._failed, self._saved = storing, failed, saved
-        self._now, self._ending = asyncio.Event(), False
+        self._due, self._now, self._ending = asyncio.Event(), asyncio.Event(), False
         self.stored: Checkpoint | None = None
         self.moved: CheckpointMovedError | SupersededError | None = None
 
@@ -77,24 +77,31 @@ class Saving:
         """Whether a person set a bare time. Which of this run's events precede it is unknown, so the next run uses it."""
         return not self._by_time and found.log_id is None and found != self._start
 
+    def due(self) -> None:
+        """Save within ``SAVE_SECONDS``."""
+        self._due.set()
+
     def soon(self) -> None:
-        """Save without waiting for the next interval."""
+        """Save at once."""
+        self._due.set()
         self._now.set()
 
     async def go_on(self) -> None:
-        """Save regularly until :meth:`end` is called."""
+        """Save whenever there is something to save, until :meth:`end` is called."""
         while not self._ending:
+            await self._due.wait()
             try:
                 await asyncio.wait_for(self._now.wait(), SAVE_SECONDS)
             except asyncio.TimeoutError:
                 pass
-            self._now.clear()
+            self._due.clear()
             await self.save()
+            self._now.clear()  # whoever still waits for a save asks again
 
     def end(self) -> None:
         """End :meth:`go_on` after one more save."""
         self._ending = True
-        self._now.set()
+        self.soon()
 
     async def save(self) -> None:
         """Save the checkpoint if it has changed."""

@@ -6,8 +6,10 @@ import contextlib
 
 import psutil
 
-BOUND = 105
-"""How many events may come twice after a kill: 100 acknowledgements that are not saved yet, and 5 calls under way."""
+from tests.support.factory import most_repeated
+
+BOUND = most_repeated(calls=5)
+"""How many events may come twice after a kill."""
 
 
 class Interrupted:

@@ -21,13 +21,13 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from auth0_webhooks.delivery.delivery import Delivery
 from auth0_webhooks.delivery.refusals import MOST_REFUSED
 from auth0_webhooks.errors import AirflowUnavailableError, WebhookRouteError
-from auth0_webhooks.model.checkpoint import MAX_ACKNOWLEDGED, Checkpoint, before, parse_checkpoint
+from auth0_webhooks.model.checkpoint import Checkpoint, before, parse_checkpoint
 from auth0_webhooks.model.events import LogEvent
 from auth0_webhooks.payload.payload import MOST_EVENTS, Payload
 from auth0_webhooks.state import variables
 from auth0_webhooks.waits import Waits
 from auth0_webhooks.webhook.answers import Answer
-from tests.support.factory import START, one_batch
+from tests.support.factory import START, most_repeated, one_batch
 from tests.support.shapes import shaped_events
 from tests.support.variables import StoredVariables
 
@@ -193,7 +193,7 @@ class DeliveryMachine(RuleBasedStateMachine):
             order = list(dict.fromkeys(self.endpoint.started[started:]))
             assert order == sorted(order), "one call at a time keeps the order"
 
-    @rule(count=st.integers(1, 250))
+    @rule(count=st.integers(1, 900))
     def log_events(self, count):
         self.log_events_of(count)
 
@@ -205,7 +205,7 @@ class DeliveryMachine(RuleBasedStateMachine):
 
     def allow_a_crash(self, calls, payload):
         in_one_post = 1 if payload.form == "event" else payload.max_events
-        self.allowed_repeats += MAX_ACKNOWLEDGED + min(calls * in_one_post, max(calls, MOST_EVENTS))
+        self.allowed_repeats += most_repeated(calls, in_one_post)
 
     @rule(calls=CALLS, size=st.sampled_from([7, 100, 1000]), payload=st.sampled_from(PAYLOADS))
     def run_well(self, calls, size, payload):
@@ -250,7 +250,7 @@ class DeliveryMachine(RuleBasedStateMachine):
             self.run(calls, size, payload, sets_aside=True)
             assert self.letters.in_a_row < MOST_REFUSED
 
-    @rule(calls=CALLS, at=st.integers(1, 200), payload=st.sampled_from(PAYLOADS))
+    @rule(calls=CALLS, at=st.integers(1, 800), payload=st.sampled_from(PAYLOADS))
     def run_and_be_killed(self, calls, at, payload):
         self.endpoint.kill_at = self.endpoint.posts + at
         self.allow_a_crash(calls, payload)

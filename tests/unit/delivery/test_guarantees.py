@@ -40,7 +40,7 @@ def test_time_outs_lose_and_repeat_nothing_wherever_they_are():
 NEVER_PASSES = (
     "failed runs, with an alarm; after 10 of them and 6 hours, and once a later event is accepted, the event under dead letters"
 )
-BOUND = "at most 100 + `concurrent_calls`"
+BOUND = "at most 500 + `concurrent_calls`"
 LIVE = {
     # What tests/live shows on a running Airflow: (fault, repeats, what the operator sees).
     "test_a_deliver_task_that_is_killed_repeats_at_most_what_was_not_saved": (
@@ -128,7 +128,7 @@ def as_page() -> str:
                 "at random."
             ),
             (
-                "For batches the bound is 100 + `concurrent_calls` x `max_events`, never more than 600 "
+                "For batches the bound is 500 + `concurrent_calls` x `max_events`, never more than 600 "
                 "(`tests/unit/payload/test_payload.py` kills such a delivery)."
             ),
             "A repeat is an event that was sent again although the webhook had acknowledged it with 2xx.",

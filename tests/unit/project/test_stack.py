@@ -22,8 +22,8 @@ pytestmark = pytest.mark.skipif(not os.environ.get("COMPOSE_TEST"), reason="make
 
 EXCLUDED = {"sapi", "fapi"}
 OWN = (".env", "airflow.env", "connections.env")
-MOST_REPEATS = 100 + 5
-"""What README.md promises for whatever is killed: 100 + concurrent_calls."""
+MOST_REPEATS = 500 + 5
+"""What README.md promises for whatever is killed: 500 + concurrent_calls."""
 
 
 class Stack:
