@@ -88,9 +88,10 @@ class Payload:
 
     def message(self, events: Sequence[LogEvent]) -> Message:
         """The POST of these events."""
-        log_ids = tuple(event.log_id for event in events)
         if self.form == "event":
-            return Message(log_ids[0], self.envelope.wrap(events[0]), log_ids)
+            event = events[0]
+            return Message(event.log_id, self.envelope.wrap(event), (event.log_id,))
+        log_ids = tuple(event.log_id for event in events)
         texts = [self.envelope.wrap(event) for event in events]
         if self.form == "lines":
             # In JSON text a raw line break can only be whitespace between tokens.
