@@ -8,10 +8,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import multiprocessing
+import ssl
+import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import cast
 
 import uvloop
@@ -69,12 +73,15 @@ class _Sink(asyncio.Protocol):
             self._transport.write(ANSWER)
 
 
-def _serve(pipe: Connection, delay: float) -> None:
+def _serve(pipe: Connection, delay: float, certificate: str | None) -> None:
     counted, seen = Counted(), set[bytes]()
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH) if certificate else None
+    if tls and certificate:
+        tls.load_cert_chain(certificate)
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(lambda: _Sink(counted, seen, delay), "127.0.0.1", 0)
+        server = await loop.create_server(lambda: _Sink(counted, seen, delay), "127.0.0.1", 0, ssl=tls)
         pipe.send(server.sockets[0].getsockname()[1])
         while (said := await asyncio.to_thread(pipe.recv)) != "end":
             pipe.send(Counted(**vars(counted)))
@@ -86,11 +93,11 @@ def _serve(pipe: Connection, delay: float) -> None:
 
 
 class Sink:
-    """The receiver, as seen from the measuring process."""
+    """The receiver, as seen from the measuring process. ``certificate`` is the file to trust, if it is reached over https."""
 
-    def __init__(self, pipe: Connection, port: int, delay: float) -> None:
-        self._pipe, self.delay = pipe, delay
-        self.url = f"http://127.0.0.1:{port}"
+    def __init__(self, pipe: Connection, port: int, delay: float, certificate: str | None) -> None:
+        self._pipe, self.delay, self.certificate = pipe, delay, certificate
+        self.url = f"http{'s' if certificate else ''}://127.0.0.1:{port}"
 
     def counted(self) -> Counted:
         """What has arrived since the last :meth:`forget`."""
@@ -107,14 +114,27 @@ class Sink:
 
 
 @contextlib.contextmanager
-def sink(delay: float = 0.0) -> Iterator[Sink]:
+def sink(delay: float = 0.0, *, https: bool = False) -> Iterator[Sink]:
     """A receiver in a separate process that answers after ``delay`` seconds."""
     ours, theirs = multiprocessing.get_context("spawn").Pipe()
-    process = multiprocessing.get_context("spawn").Process(target=_serve, args=(theirs, delay), daemon=True)
-    process.start()
-    try:
-        yield Sink(ours, ours.recv(), delay)
-    finally:
-        ours.send("end")
-        process.join(10)
-        process.kill()
+    with tempfile.TemporaryDirectory() as folder:
+        certificate = _certificate(Path(folder)) if https else None
+        process = multiprocessing.get_context("spawn").Process(target=_serve, args=(theirs, delay, certificate), daemon=True)
+        process.start()
+        try:
+            yield Sink(ours, ours.recv(), delay, certificate)
+        finally:
+            ours.send("end")
+            process.join(10)
+            process.kill()
+
+
+def _certificate(folder: Path) -> str:
+    """A file with a key and its certificate for 127.0.0.1."""
+    command = [
+        "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem", "-out", "cert.pem", "-days", "2",
+        "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1",
+    ]  # fmt: skip
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    (folder / "both.pem").write_bytes((folder / "key.pem").read_bytes() + (folder / "cert.pem").read_bytes())
+    return str(folder / "both.pem")

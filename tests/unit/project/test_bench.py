@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import requests
 
 from bench.delivery import make_log, ours
@@ -33,8 +34,9 @@ def test_the_receiver_counts_posts_and_repeats_and_forgets_when_told():
         assert webhook.counted().posts == 0
 
 
-def test_a_measured_delivery_arrives_whole_and_once():
-    with sink(0.001) as webhook:
-        assert ours(webhook.url, make_log(50), 5) > 0
+@pytest.mark.parametrize("https", [False, True], ids=["http", "https"])
+def test_a_measured_delivery_arrives_whole_and_once(https):
+    with sink(0.001, https=https) as webhook:
+        assert ours(webhook, make_log(50)) > 0
         counted = webhook.counted()
         assert (counted.posts, counted.repeats) == (50, 0)
