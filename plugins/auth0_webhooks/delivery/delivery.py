@@ -273,8 +273,7 @@ class Delivery:
 
     def _settle(self, part: list[int], state: State) -> None:
         self._idle.settled(time.monotonic())
-        for index in part:
-            self.progress.settle(index, state)
+        self.progress.settle_all(part, state)
         self._room.set()
         if self.progress.unsaved >= SAVED_EARLY:
             self._saving.soon()

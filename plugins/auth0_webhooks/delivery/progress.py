@@ -147,16 +147,22 @@ class Progress:
 
     def settle(self, index: int, state: State) -> None:
         """Record the outcome of an event from :meth:`take`; a refused one may get another outcome later."""
-        self._under_way -= self._states[index] == State.UNDER_WAY
-        self._states[index] = state
-        counted = self._all_states[self._batch]
+        self.settle_all([index], state)
+
+    def settle_all(self, indexes: Sequence[int], state: State) -> None:
+        """Record the same outcome of the events of one POST, in order."""
+        states, counted = self._states, self._all_states[self._batch]
+        for index in indexes:
+            self._under_way -= states[index] == State.UNDER_WAY
+            states[index] = state
+            if state >= DONE:
+                self.repeated += counted[index] >= DONE
+            if counted[index] < DONE:
+                counted[index] = state
         if state >= DONE:
-            self.repeated += counted[index] >= DONE
-            self.unsaved += 1
-            self._beyond, self._high = self._beyond + 1, max(self._high, index)
+            self.unsaved += len(indexes)
+            self._beyond, self._high = self._beyond + len(indexes), max(self._high, indexes[-1])
             self._advance()
-        if counted[index] < DONE:
-            counted[index] = state
 
     def settle_ahead(self, number: int, size: int, index: int, event: LogEvent, state: State) -> None:
         """Record that an event is done whose batch ``number``, of ``size`` events, is not open."""

@@ -35,7 +35,7 @@ class Where:
         from auth0_webhooks.filtering.budget import BudgetedInterpreter
 
         try:
-            found = BudgetedInterpreter(self._options).visit(self._parsed, json.loads(body, parse_int=_integer))
+            found = BudgetedInterpreter(self._options).visit(self._parsed, _decoder.decode(body))
         except (ValueError, TypeError, ArithmeticError, RecursionError):  # every error of JMESPath is a ValueError
             return None
         return not (found is None or found is False or (isinstance(found, str | list | dict) and not found))
@@ -44,6 +44,9 @@ class Where:
 def _integer(text: str) -> int | float:
     # Python refuses to parse longer integers.
     return int(text) if len(text) < 400 else float(text)
+
+
+_decoder = json.JSONDecoder(parse_int=_integer)
 
 
 @functools.cache

@@ -30,8 +30,8 @@ def in_time(made, chance):
 
 @settings(deadline=None)
 @given(
-    st.integers(1, 1500),
-    st.integers(1, 700),
+    st.integers(1, 800),
+    st.integers(1, 600),
     st.integers(1, 100),
     st.one_of(st.none(), st.integers(1, 500)),
     st.booleans(),
