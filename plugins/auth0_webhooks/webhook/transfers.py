@@ -3,9 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import selectors
 
 import pycurl
+
+_READABLE, _WRITABLE = 1, 4
+"""What epoll calls them; of other systems' modules ``select`` lacks the names."""
+
+
+class Selector:
+    """The part of ``select.epoll`` that :class:`Transfers` needs, for systems without it, such as macOS."""
+
+    def __init__(self) -> None:
+        self._sockets = selectors.DefaultSelector()
+        self.fileno, self.unregister, self.close = self._sockets.fileno, self._sockets.unregister, self._sockets.close
+
+    def register(self, number: int, what: int) -> None:
+        """Watch a socket."""
+        self._sockets.register(number, what & _READABLE | (what & _WRITABLE) >> 1)
+
+    def modify(self, number: int, what: int) -> None:
+        """Watch a socket for something else."""
+        self._sockets.modify(number, what & _READABLE | (what & _WRITABLE) >> 1)
+
+    def poll(self, timeout: float) -> list[tuple[int, int]]:
+        """The sockets that are ready, and for what."""
+        return [(key.fd, what & 1 | (what & 2) << 1) for key, what in self._sockets.select(timeout)]
 
 
 class Transfers:
@@ -21,7 +45,8 @@ class Transfers:
     def __init__(self, kept: int) -> None:
         self._loop = asyncio.get_running_loop()
         self._under_way: dict[pycurl.Curl, asyncio.Future[int]] = {}
-        self._sockets, self._watched = selectors.DefaultSelector(), set[int]()
+        self._sockets = select.epoll() if hasattr(select, "epoll") else Selector()
+        self._watched: set[int] = set()
         self._loop.add_reader(self._sockets, self._on_sockets)
         self._soon: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -54,16 +79,21 @@ class Transfers:
         self._sockets.close()
 
     def _watch(self, what: int, number: int, _multi: object, _data: object) -> None:
-        """Watch a socket for what libcurl waits for; its numbers for reading and writing are those of :mod:`selectors`."""
+        """Watch a socket for what libcurl waits for."""
         if what in (pycurl.POLL_REMOVE, pycurl.POLL_NONE):
             if number in self._watched:
                 self._watched.remove(number)
-                self._sockets.unregister(number)
-        elif number in self._watched:
-            self._sockets.modify(number, what)
+                try:
+                    self._sockets.unregister(number)
+                except OSError:  # closed already, so it is not watched any more
+                    pass
+            return
+        wanted = (_READABLE if what & pycurl.POLL_IN else 0) | (_WRITABLE if what & pycurl.POLL_OUT else 0)
+        if number in self._watched:
+            self._sockets.modify(number, wanted)
         else:
             self._watched.add(number)
-            self._sockets.register(number, what)
+            self._sockets.register(number, wanted)
 
     def _wait(self, milliseconds: int) -> None:
         """Let libcurl go on after this time. It may go on earlier, so a timer that is due before is left as it is."""
@@ -77,8 +107,10 @@ class Transfers:
                 self._timer = self._loop.call_at(at, self._on_timer)
 
     def _on_sockets(self) -> None:
-        for key, what in self._sockets.select(0):
-            self._multi.socket_action(key.fd, what)
+        for number, what in self._sockets.poll(0):
+            # An error or the end of a connection is something to read, too.
+            readable, writable = what & ~_WRITABLE, what & _WRITABLE
+            self._multi.socket_action(number, (pycurl.CSELECT_IN if readable else 0) | (pycurl.CSELECT_OUT if writable else 0))
         self._end()
 
     def _on_time(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import select
 import socket
 import threading
 from dataclasses import replace
@@ -215,7 +216,10 @@ def test_a_path_may_be_in_any_alphabet(receiver):
     assert receiver.posts[0].path == "/a%20b/Zo%C3%AB?c=%C3%BC%20&d=e/f"
 
 
-def test_connections_are_kept_and_there_are_no_more_than_calls(receiver):
+@pytest.mark.parametrize("has_epoll", [True, False])
+def test_connections_are_kept_and_there_are_no_more_than_calls(receiver, monkeypatch, has_epoll):
+    if not has_epoll:
+        monkeypatch.delattr(select, "epoll", raising=False)
     sent_to = endpoint(receiver.url)
 
     async def run():
