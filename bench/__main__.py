@@ -9,7 +9,7 @@ import time
 
 from bench.results import DOCS, machine, table_of_targets
 
-PARTS = ("delivery", "parsing", "pipeline", "redaction")
+PARTS = ("budget", "delivery", "parsing", "pipeline", "redaction")
 
 
 def main() -> int:

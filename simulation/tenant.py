@@ -22,6 +22,7 @@ from aiohttp import web
 from simulation.events import event_text, make_event
 from simulation.server import Server
 from simulation.tenant_faults import error_answer, faulty_answer
+from simulation.tenant_limits import PLANS, Bucket
 
 CLIENT_ID, CLIENT_SECRET = "demo-client", "demo-client-secret"
 
@@ -31,25 +32,27 @@ USUAL_TYPES = {
     "limit_wc": 1, "limit_mu": 1, "slo": 6, "fapi": 1, "w": 1, "pwd_leak": 1, "brand_new_type": 1,
 }  # fmt: skip
 
+UNLIMITED = Bucket(1000, 1000, 1.0)
+"""What the headers of a tenant say that has no limit."""
+
 
 class Tenant(Server):
     """Events in ascending order of log id, an access token with an expiry, a rate limit, a retention, and faults on order.
 
-    Attributes a test may set at any time: ``scope`` and ``token_life`` (seconds) of new tokens, ``rate_limit`` (calls a
-    minute, None for none) and ``burst``, ``fault`` (see ``tenant_faults``) with ``faults_left``, ``refuses_expired`` (whether
-    an expired ``from`` is answered 400, or like any other position: Auth0 does not document which) and ``empty_when_expired``
-    (it is answered by no events), ``mix_ties`` (equal dates come in another order in each search), ``unknown_from`` (what the
-    id of no event is to it: a "position", or what it answers then: "400", "empty", the log from the "oldest" event, the
-    "newest" page), ``next_link`` ("log id", "opaque", or an address to which the link leads), ``shown_after`` (seconds after
-    which an event is shown, by log id).
+    Attributes a test may set at any time: ``scope`` and ``token_life`` (seconds) of new tokens, ``bucket`` (the rate limit of
+    its Management API, which is logged as Auth0 does; None for none), ``fault`` (see ``tenant_faults``) with ``faults_left``,
+    ``refuses_expired`` (whether an expired ``from`` is answered 400, or like any other position: Auth0 does not document
+    which) and ``empty_when_expired`` (it is answered by no events), ``mix_ties`` (equal dates come in another order in each
+    search), ``unknown_from`` (what the id of no event is to it: a "position", or what it answers then: "400", "empty", the
+    log from the "oldest" event, the "newest" page), ``next_link`` ("log id", "opaque", or an address to which the link
+    leads), ``shown_after`` (seconds after which an event is shown, by log id).
     """
 
     def __init__(self, port: int = 0, *, audience: str | None = None, **server: Any) -> None:
         super().__init__(port, **server)
         self.audience = audience
         self.scope, self.token_life = "read:logs", 86_400.0
-        self.rate_limit: float | None = None
-        self.burst = 10
+        self.bucket: Bucket | None = None
         self.fault, self.faults_left = "", 0
         self.requests: Counter[str] = Counter()
         self.queries: deque[dict[str, str]] = deque(maxlen=1000)
@@ -65,7 +68,6 @@ class Tenant(Server):
         self._dates: list[str] = []
         self._types: list[str] = []
         self._tokens: dict[str, tuple[float, str]] = {}
-        self._bucket, self._bucket_at = float(self.burst), time.time()
 
     # The log
 
@@ -162,26 +164,23 @@ class Tenant(Server):
         return None
 
     def _limited(self) -> web.Response | None:
-        if self.rate_limit is None:
+        if self.bucket is None:
             return None
-        now = time.time()
-        self._bucket = min(self.burst, self._bucket + (now - self._bucket_at) * self.rate_limit / 60)
-        self._bucket_at = now
-        if self._bucket < 1:
-            response = error_answer(429, "Too Many Requests", "Global limit has been reached", "too_many_requests")
-            response.headers.update(self._limits())
-            return response
-        self._bucket -= 1
-        return None
+        taken, logged = self.bucket.take()
+        if logged:
+            self.add(logged)
+        if taken:
+            return None
+        response = error_answer(429, "Too Many Requests", "Global limit has been reached", "too_many_requests")
+        response.headers.update(self._limits())
+        return response
+
+    def limit(self, *plan: str) -> None:
+        """Limit requests as on one of Auth0's plans (see ``Bucket.of``), from a full bucket on; without a plan, not at all."""
+        self.bucket = Bucket.of(*plan) if plan else None  # type: ignore[arg-type]
 
     def _limits(self) -> dict[str, str]:
-        per_minute = self.rate_limit or 1000.0
-        wait = max(0.0, 1 - self._bucket) * 60 / per_minute
-        return {
-            "x-ratelimit-limit": str(self.burst),
-            "x-ratelimit-remaining": str(int(self._bucket)),
-            "x-ratelimit-reset": str(int(time.time() + wait) + 1),
-        }
+        return (self.bucket or UNLIMITED).headers()
 
     def _logs(self, request: web.BaseRequest) -> web.Response:
         query = request.query
@@ -258,8 +257,11 @@ class Tenant(Server):
 
     def _one(self, log_id: str) -> web.Response:
         if log_id in self._ids and self._is_shown(self._ids.index(log_id)):
-            return web.Response(text=self._texts[self._ids.index(log_id)], content_type="application/json")
-        return error_answer(404, "Not Found", "The log event does not exist.", "inexistent_log_event")
+            text = self._texts[self._ids.index(log_id)]
+            return web.Response(text=text, content_type="application/json", headers=self._limits())
+        answer = error_answer(404, "Not Found", "The log event does not exist.", "inexistent_log_event")
+        answer.headers.update(self._limits())
+        return answer
 
 
 def ingestion(log_id: str) -> float:
@@ -274,10 +276,12 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8090)
     parser.add_argument("--events", type=int, default=1000, help="how many events the log holds at the start")
     parser.add_argument("--every", type=float, default=0, help="append one more event every so many seconds")
-    parser.add_argument("--rate-limit", type=float, help="calls a minute, as on Auth0's plans (100)")
+    parser.add_argument("--plan", choices=list(PLANS), help="limit requests as on this plan of Auth0's")
+    parser.add_argument("--window", action="store_true", help="refill the limit at the top of a fixed window, not bit by bit")
     asked = parser.parse_args()
     tenant = Tenant(asked.port)
-    tenant.rate_limit = asked.rate_limit
+    if asked.plan:
+        tenant.limit(asked.plan, "window" if asked.window else "drip")
     tenant.add_many(asked.events)
     tenant.start()
     print(f"tenant at {tenant.url}, client id {CLIENT_ID}, client secret {CLIENT_SECRET}, {asked.events} events", flush=True)

@@ -35,6 +35,7 @@ if "TEST_XCOM_FOLDER" in os.environ:  # test_xcom_files.py runs some once more w
         AIRFLOW__COMMON_IO__XCOM_OBJECTSTORAGE_THRESHOLD="4096",
     )
 
+from auth0_webhooks.reading.machine import Machine
 from simulation.receiver import Receiver
 from simulation.tenant import CLIENT_ID, CLIENT_SECRET, Tenant
 
@@ -50,7 +51,13 @@ def receiver() -> Iterator[Receiver]:
 def tenant() -> Iterator[Tenant]:
     """A simulated Auth0 tenant over real HTTP, its log empty."""
     with Tenant().running() as running:
+        forget(running)
         yield running
+
+
+def forget(tenant: Tenant) -> None:
+    """Remove what this machine knows of the rate limit of a tenant, or of an earlier one on the same port."""
+    Machine(tenant.url).path.unlink(missing_ok=True)
 
 
 @pytest.fixture

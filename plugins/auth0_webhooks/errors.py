@@ -73,6 +73,10 @@ class TenantRateLimitedError(WebhookRouteError):
     """The tenant's rate limit is used up; ``retry_after`` says for how long."""
 
 
+class BudgetUsedError(TenantRateLimitedError):
+    """What the tenant's rate limit leaves to reading is used up; ``retry_after`` says for how long. Nothing was requested."""
+
+
 class EndpointUnavailableError(WebhookRouteError):
     """The webhook did not take an event for now (no answer, 408, 425, 429, 5xx); ``answer`` is its last one.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -26,6 +27,10 @@ class Report:
     data masked, in a dry run only. ``not_matching`` were left out by ``where``; ``undecided`` were selected because ``where``
     could not be evaluated. ``gap`` is the period whose events had left the tenant's log. ``set_aside`` names the first 20
     dead letters, each with the answer that refused it.
+
+    ``api_requests`` were sent to the Management API. ``api_limit`` is the size of its bucket, ``api_remaining`` what the last
+    answer left in it, ``api_rate`` the requests a second that the tenant grants as far as its headers show, ``api_waited`` the
+    seconds that the run has waited for them.
     """
 
     route: str
@@ -60,6 +65,10 @@ class Report:
     stopped: str | None = None
     api_requests: int = 0
     token_requests: int = 0
+    api_limit: int | None = None
+    api_remaining: int | None = None
+    api_rate: float | None = None
+    api_waited: float = 0.0
     unknown_types: dict[str, int] = field(default_factory=dict)
     selected_types: dict[str, int] = field(default_factory=dict)
     first_selected: list[str] | None = None
@@ -67,6 +76,11 @@ class Report:
     sample: str | None = None
     set_aside: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+    def enter(self, figures: Mapping[str, Any]) -> None:
+        """Enter the requests to Auth0, which ``figures`` has among others, under the same keys."""
+        for key in ("api_requests", "token_requests", "api_limit", "api_remaining", "api_rate", "api_waited"):
+            setattr(self, key, figures.get(key, getattr(self, key)))  # the run's fetch may be of an older version
 
     def check(self, *, all_settled: bool = False) -> None:
         """Make sure that every event is accounted for.
@@ -139,11 +153,18 @@ class Report:
                 + (f", reading stopped early: {self.stopped}" if self.stopped else ""),
                 f"  gap               {f'{self.gap}: no longer in the log' if self.gap else 'none'}",
             ]
-        lines.append(f"  requests          {self.api_requests} to the log, {self.token_requests} for a token")
+        lines.append(f"  requests          {self.api_requests} to the log, {self.token_requests} for a token{self._budget()}")
         if not self.dry_run:
             lines.append(f"  slowest answer    {self.slowest_answer:.2f} s")
         lines += [f"  note              {note}" for note in self.notes]
         return "\n".join(lines)
+
+    def _budget(self) -> str:
+        if self.api_remaining is None:
+            return ""
+        rate = f", {self.api_rate * 60:,.0f} a minute" if self.api_rate else ""
+        waited = f", waited {self.api_waited:.0f} s" if self.api_waited >= 1 else ""
+        return f"; {self.api_remaining:,} of {self.api_limit or 'its'} left{rate}{waited}"
 
     def _how_delivered(self) -> str:
         posts = _and(self.posts, "POST", "POSTs") if self.posts < self.delivered_now else ""

@@ -35,6 +35,11 @@ def get_provider_info() -> dict[str, Any]:
                         "description": "Only for a custom domain: https://TENANT.eu.auth0.com/api/v2/",
                         "schema": text,
                     },
+                    "api_reserve": {
+                        "label": "API reserve, percent",
+                        "description": "How much of the Management API's rate limit stays for others: 20 (the default) to 90",
+                        "schema": {"type": ["integer", "null"], "minimum": 20, "maximum": 90},
+                    },
                 },
             },
             {

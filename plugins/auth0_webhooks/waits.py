@@ -18,12 +18,13 @@ class Waits:
     ``stalled``: a delivery without progress for this long ends itself. Each POST ends within 30 s, and its retries after 60 s
     more, so only something that hangs takes longer.
     ``reading``: the most that ``fetch`` may take. The largest live run (a million events, 10,000 requests) takes 1 h 44 min
-    at the pace of Auth0's smallest rate limit, 2 requests a second of which 80 % are used; the largest window 11 min.
+    where a rate limit of 2 requests a second is used up to 80 %, but ends earlier (``live_limits``); the largest window 17 min.
     ``filtering``: the most that ``filter`` may take, which makes no requests: 7 ms per event in the largest live run.
     ``tenant_back_off``: the longest first back-off between tries of a request to Auth0; doubled each time.
-    ``tenant_limit``: if a rate limit of Auth0 lifts within this time, the request waits for it.
+    ``live_limits``: for the tenant's rate limit in all while a live run reads, because it holds a worker slot meanwhile.
+    ``tenant_limit``: for the rate limit at a time, once a live run has events in hand that it could deliver.
     ``tenant_answer``: for one complete answer of Auth0, headers and body.
-    ``window_limits``: for rate limits in all while a window is read; limited because live runs wait for a replay.
+    ``window_limits``: for the rate limit in all while a window is read; limited because live runs wait for a replay.
     ``settle``: a live run reads an event only this long after Auth0 ingested it, so that an event with a smaller log id,
     ingested at about the same time, has appeared by then. Auth0 states no figure; 0 reads everything at once.
     """
@@ -39,6 +40,7 @@ class Waits:
     reading: float = 6 * 3600.0
     filtering: float = 2 * 3600.0
     tenant_back_off: float = 0.5
+    live_limits: float = 60.0
     tenant_limit: float = 10.0
     tenant_answer: float = 60.0
     window_limits: float = 900.0

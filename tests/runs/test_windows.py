@@ -8,6 +8,8 @@ from functools import partial
 import pytest
 
 from auth0_webhooks.reading import window as window_module
+from simulation.tenant_limits import Bucket
+from tests.conftest import forget
 from tests.support.runner import hours_ago, in_window, spread, unpacked, wanted
 
 pytestmark = [pytest.mark.airflow, pytest.mark.usefixtures("airflow_home", "connections")]
@@ -74,17 +76,18 @@ def test_a_replay_that_would_wait_long_for_the_rate_limit_fails_and_live_runs_go
     new, checkpoint = tenant.add("f"), route.stored_checkpoint
     receiver.posts.clear()
     route.waits["window_limits"] = 10.0
-    tenant.rate_limit, tenant.burst, tenant._bucket = 1.0, 1, 0.0
+    tenant.bucket = Bucket(2, 2, 1e9, "window", left=0)
     assert route.run(since=hours_ago(5), until=hours_ago(1)) == "failed"
     outcome = unpacked(route.xcoms()["fetch", "report"])["outcome"]
     assert re.search(
-        r"the rate limit of .* waits no longer than 10 s in all.*Nothing was sent. Start it again after 2\d{3}-", outcome
+        r"the rate limit is used up .* waits no longer than 10 s in all.*Nothing was sent. Start it again after 2\d{3}-", outcome
     )
     assert route.rows(
         "select try_number from task_instance where run_id = :run and task_id = 'fetch'", run=route.last.run_id
     ) == [(1,)]
     assert (receiver.posts, route.stored_checkpoint) == ([], checkpoint)
-    tenant.rate_limit = None
+    tenant.bucket = None
+    forget(tenant)
     assert route.run() == "success"
     assert receiver.accepted == [new]
 

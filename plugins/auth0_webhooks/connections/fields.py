@@ -19,6 +19,12 @@ SIGNING_PREFIX = "whsec_"
 """How a signing secret begins (Standard Webhooks 1.0.0)."""
 
 
+API_RESERVE = "api_reserve"
+"""The key of a tenant's extra: the share of the Management API's bucket, in percent, that reading leaves to others."""
+LEAST_RESERVE, MOST_RESERVE = 20, 90
+"""Auth0 logs ``api_limit_warning`` when 80 % of a bucket are used, so at least 20 % stay."""
+
+
 class ConnectionLike(Protocol):
     """The fields of an Airflow connection that are used here."""
 
@@ -73,6 +79,26 @@ def base_url(connection: ConnectionLike, *, scheme: str = "https") -> str:
         )
     warn_of_plain_http(url, connection.conn_id)
     return url + path
+
+
+def reserve_of(connection: ConnectionLike) -> float:
+    """The percentage of the Management API's bucket that is left to others.
+
+    :raises SettingError: when it is not a number from 20 to 90.
+    """
+    value = connection.extra_dejson.get(API_RESERVE)
+    if value is None or value == "":
+        return LEAST_RESERVE
+    try:
+        reserve = float(value)
+    except (TypeError, ValueError):
+        reserve = -1.0
+    if not LEAST_RESERVE <= reserve <= MOST_RESERVE:
+        raise SettingError(
+            f"connection {connection.conn_id!r}: extra {API_RESERVE!r} is {value!r}, expected a number from {LEAST_RESERVE} to "
+            f"{MOST_RESERVE} (percent): {how_to_set(connection.conn_id)}"
+        )
+    return reserve
 
 
 def warn_of_plain_http(url: str, conn_id: str) -> None:

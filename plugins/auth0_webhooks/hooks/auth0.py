@@ -12,66 +12,65 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import requests
 from airflow.providers.http.hooks.http import HttpHook
 from airflow.sdk.log import mask_secret
 
-from auth0_webhooks.connections.fields import base_url, how_to_set
+from auth0_webhooks.connections.fields import API_RESERVE, base_url, how_to_set, reserve_of
 from auth0_webhooks.connections.lookup import get_connection
 from auth0_webhooks.errors import (
     SettingError,
     TenantAnswerError,
     TenantDeniedError,
-    TenantRateLimitedError,
     TenantRefusedError,
-    TenantUnavailableError,
 )
 from auth0_webhooks.model.events import LogEvent, Position, parse_page
 from auth0_webhooks.reading.answers import (
     answered_at,
-    asked_of,
     check_dates,
     check_order,
-    in_words,
     next_link,
     rate_limit,
-    rate_limit_wait,
     reason,
+    seconds_ahead,
+    token_of,
 )
-from auth0_webhooks.reading.deadline import DeadlineAdapter, deadline
+from auth0_webhooks.reading.asking import ask, check_status
+from auth0_webhooks.reading.budget import Budget
+from auth0_webhooks.reading.deadline import DeadlineAdapter
 from auth0_webhooks.reading.kept_token import KeptToken, TokenStore
+from auth0_webhooks.reading.machine import Machine
 from auth0_webhooks.reading.patience import Patience
-from auth0_webhooks.reading.rate_limit import RateLimit
+from auth0_webhooks.reading.rate_limit import Seen
 from auth0_webhooks.waits import WAITS, Waits
 
 if TYPE_CHECKING:
+    import requests
     from airflow.sdk import Connection
 
 LOGS = "/api/v2/logs"
 PAGE_SIZE = 100
 """Events per request: the API's maximum in both modes."""
-TIMEOUT = (10.0, 30.0)
-"""Seconds to connect and to wait for data, on every request; ``waits.tenant_answer`` limits the whole request."""
 TRIES = 4
-FEW_REQUESTS = 2
-"""If the tenant's rate limit has no more requests left than this, the watch leaves them to the runs."""
+TELL_AGAIN = 10.0
+"""Seconds for which other machines are not told again that few requests are left: each time writes a Variable."""
 
 
 class TenantHook(HttpHook):
     """Reads a tenant's log. One hook serves one task: it counts its requests and holds one session.
 
     The connection: host = tenant or custom domain, login = client id, password = client secret; extra ``audience`` for
-    a custom domain (``https://TENANT.auth0.com/api/v2/``). TLS, proxies and default headers work as in the http provider.
+    a custom domain (``https://TENANT.auth0.com/api/v2/``), ``api_reserve`` the percentage of the Management API's bucket that
+    is left to others. TLS, proxies and default headers work as in the http provider.
 
     :param auth0_conn_id: id of the connection.
     :param token_store: where the access token is kept between runs, so that polling does not fill the log it reads
         (each token request is a log event of its own).
     :param tries: how often a request is made in all, if its failure may be temporary.
-    :param wait_for_limits: wait until a rate limit lifts, up to ``waits.window_limits`` in all; without it, wait only if the
-        limit lifts within ``waits.tenant_limit``.
+    :param wait_for_limits: wait for the rate limit up to ``waits.window_limits`` in all, as a window does, and not up to
+        ``waits.live_limits``.
 
     ``as_of`` is a time up to which the last answer shows the log: the time of the request, or the tenant's time if this
-    machine's is more than a second ahead. ``rate_limit`` is the tenant's rate limit, as the last answer stated it.
+    machine's is more than a second ahead. ``budget`` paces the requests by the rate limit that the answers state.
     """
 
     conn_name_attr = "auth0_conn_id"
@@ -88,8 +87,10 @@ class TenantHook(HttpHook):
         waits: Waits = WAITS,
     ) -> None:
         super().__init__(method="GET", http_conn_id=auth0_conn_id)
-        self._waits, self._patience = waits, Patience(tries, waits, wait_for_limits=wait_for_limits)
-        self.rate_limit, self.as_of = RateLimit(), datetime.now(timezone.utc)
+        in_all, at_a_time = (waits.window_limits, None) if wait_for_limits else (waits.live_limits, waits.tenant_limit)
+        self.budget = Budget(in_all, at_a_time)
+        self._waits, self._patience = waits, Patience(tries, waits, self.budget, of_window=wait_for_limits)
+        self.as_of = datetime.now(timezone.utc)
         self.api_requests = 0
         self.token_requests = 0
         self._store = token_store
@@ -97,7 +98,7 @@ class TenantHook(HttpHook):
         self._adapter = DeadlineAdapter()
         self._token: str | None = None
         self._kept: KeptToken | None = None
-        self._warned_of_link = False
+        self._warned_of_link, self._tell_again = False, 0.0
         self._client: dict[str, str] = {}
 
     def pages(self, start: Position) -> Iterator[list[LogEvent]]:
@@ -146,10 +147,18 @@ class TenantHook(HttpHook):
         events, _ = self._get_page(parameters, Position(None, None), check_dates)
         return events[0] if events else None
 
-    def seconds_to_more_requests(self) -> float:
-        """How long to wait so that others get requests, too; 0 unless the rate limit is nearly used up."""
-        _, left, reset = self.rate_limit
-        return max(0.0, reset - time.time()) if left is not None and left <= FEW_REQUESTS else 0.0
+    def hurry(self) -> None:
+        """Events are in hand: wait for the rate limit no longer than ``waits.tenant_limit`` at a time."""
+        self.budget.hurry()
+
+    @property
+    def rate_limit(self) -> Seen:
+        """What is known of the tenant's rate limit."""
+        return self.budget.seen
+
+    def figures(self) -> dict[str, Any]:
+        """The requests so far, by the report's keys."""
+        return {"api_requests": self.api_requests, "token_requests": self.token_requests, **self.budget.figures()}
 
     def close(self) -> None:
         """Close the connections; the next request reads the Airflow connection again."""
@@ -201,8 +210,10 @@ class TenantHook(HttpHook):
         mask_secret(connection.password)
         extra = connection.extra_dejson
         session = super().get_conn(headers, extra_options)
-        session.headers.pop("audience", None)
+        for own in ("audience", API_RESERVE):
+            session.headers.pop(own, None)
         self.base_url = url.rstrip("/")
+        self.budget.reserve, self.budget.machine = reserve_of(connection), Machine(self.base_url)
         self._client = {
             "grant_type": "client_credentials",
             "client_id": str(connection.login),
@@ -276,29 +287,21 @@ class TenantHook(HttpHook):
         return response
 
     def _send(self, session: requests.Session, method: str, path: str, **arguments: Any) -> requests.Response:
-        self.api_requests += method == "GET"
-        arguments |= {"timeout": TIMEOUT, "allow_redirects": False, **asked_of(session)}
-        sent = datetime.now(timezone.utc)
-        with deadline(self._adapter, self._waits.tenant_answer) as over:
-            try:
-                response = session.request(method, self.base_url + path, **arguments)
-            except requests.exceptions.RequestException as error:
-                response, why = None, in_words(error)
-        # Check this even if the answer seems complete: it may only have ended because the connection was shut.
-        if response is None or over():
-            why = f"its answer was not complete after {self._waits.tenant_answer:g} s" if over() else why
-            raise TenantUnavailableError(f"no answer from Auth0 at {self._host}: {why}")
-        self.rate_limit, self.as_of = rate_limit(response), min(sent, answered_at(response) or sent)
-        if response.status_code == 429:
-            wait = rate_limit_wait(response)
-            raise TenantRateLimitedError(f"the rate limit of {self._host} is used up; it lifts in {wait:.0f} s", retry_after=wait)
-        if response.status_code >= 500:
-            raise TenantUnavailableError(f"Auth0 at {self._host} answers {response.status_code}")
-        if 300 <= response.status_code < 400:
-            raise SettingError(
-                f"{self._host} answers with a redirect ({response.status_code}), which no Auth0 tenant does: "
-                f"connection {self.http_conn_id!r}: {how_to_set(self.http_conn_id)}"
-            )
+        url, seconds = self.base_url + path, self._waits.tenant_answer
+        if method != "GET":  # the token endpoint has a rate limit of its own
+            response, _ = ask(session, self._adapter, method, url, seconds=seconds, **arguments)
+        else:
+            if self._kept and self.budget.is_outdated:
+                self.budget.learn(self._kept.seen(again=True))
+            with self.budget.turn():
+                self.api_requests += 1
+                response, sent = ask(session, self._adapter, method, url, seconds=seconds, **arguments)
+                self.as_of = min(sent, answered_at(response) or sent)
+                self.budget.answered(rate_limit(response), seconds_ahead(response, sent, datetime.now(timezone.utc)))
+            if self._kept and self.budget.is_low_for_long and time.monotonic() >= self._tell_again:
+                self._tell_again = time.monotonic() + TELL_AGAIN
+                self._kept.tell(self.budget.seen)
+        check_status(response, self._host, self.http_conn_id)
         return response
 
     @property
@@ -314,22 +317,21 @@ class TenantHook(HttpHook):
                 f"Auth0 gives no token to the application of connection {self.http_conn_id!r}: {self._reason(response)}. "
                 f"Check host, login (client id), password (client secret) and audience: {how_to_set(self.http_conn_id)}"
             )
-        try:
-            answer = response.json()
-            token, life = answer["access_token"], float(answer.get("expires_in", 0))
-        except (ValueError, TypeError, KeyError):
-            raise TenantAnswerError(f"the token endpoint of {self._host} answers without a token") from None
+        token, life = token_of(response, self._host)
         mask_secret(token)
         if self._kept:
-            self._kept.save(str(token), life)
-        return str(token)
+            self._kept.save(token, life)
+        return token
 
     def _reason(self, response: requests.Response) -> str:
         return reason(response, self._client["client_secret"])
 
     def _kept_token(self) -> str | None:
-        token = self._kept.load() if self._kept else None
+        if not self._kept:
+            return None
+        token = self._kept.load()
         mask_secret(token)
+        self.budget.learn(self._kept.seen())
         return token
 
 

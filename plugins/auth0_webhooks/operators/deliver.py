@@ -186,10 +186,15 @@ class DeliverOperator(RouteOperator):
 
 
 def _emit(context: Context, route: Route, report: Report) -> None:
-    """Update the assets: the next run starts if there is more, and other DAGs if something was delivered."""
+    """Update the assets: the next run starts if there is more, and other DAGs if something was delivered.
+
+    A run that read nothing for lack of requests starts none, which would only hold a worker slot: the watch or the schedule
+    does.
+    """
     from auth0_webhooks.operators.assets import delivered_alias, delivered_asset, drain_alias, new_events_asset
 
-    if report.stopped == "limit" and not report.dry_run and not report.window:
+    more = report.stopped == "limit" or (report.stopped == "rate limit" and report.read)
+    if more and not report.dry_run and not report.window:
         context["outlet_events"][drain_alias(route)].add(new_events_asset(route))
     # What an earlier try of this run delivered counts, too: that try updated no asset.
     if report.delivered_now or report.delivered_before:

@@ -68,7 +68,7 @@ class FetchOperator(RouteOperator, SkipMixin):
         except WebhookRouteError as error:
             # No batch reaches filter, so no event counts as read.
             report = new_report(context, run, outcome=f"failed: {error}", notes=notes)
-            report.api_requests, report.token_requests = hook.api_requests, hook.token_requests
+            report.enter(hook.figures())
             if reading:
                 _enter_place(report, reading, run.route.retention_days)
             publish(context, run, report, known=bool(reading and reading.start.log_id and reading.start.date))
@@ -87,8 +87,7 @@ class FetchOperator(RouteOperator, SkipMixin):
             "notes": notes,
             "dry_run": run.dry_run,
             "fetch": fetch_try,
-            "api_requests": hook.api_requests,
-            "token_requests": hook.token_requests,
+            **hook.figures(),
         }
         if place and not run.dry_run:
             end_run(self, context, run, place, fetched)

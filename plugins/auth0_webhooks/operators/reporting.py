@@ -39,7 +39,7 @@ def report_of_reading(context: Context, run: RunSettings, fetched: dict[str, Any
     from auth0_webhooks.model.events import Position
 
     checkpoint = None if run.window else shown(Position(*fetched["start"]))
-    read = ("read", "first_event", "last_event", "gap", "stopped", "api_requests", "token_requests")
+    read = ("read", "first_event", "last_event", "gap", "stopped")
     report = new_report(
         context,
         run,
@@ -49,6 +49,7 @@ def report_of_reading(context: Context, run: RunSettings, fetched: dict[str, Any
         **{key: fetched[key] for key in read},
         **counts,
     )
+    report.enter(fetched)
     report.not_reached = report.selected
     # Whichever task had the param: a dry run never becomes a real run.
     report.dry_run = report.dry_run or fetched["dry_run"]
@@ -89,6 +90,8 @@ def outcome_of_delivery(report: Report, figures: Figures | None) -> str:
         return f"held until {iso(figures.held.until)} ({figures.held.reason})"
     if figures and figures.moved_by_hand:
         return "checkpoint moved by hand; the next run starts from it"
+    if not report.read and report.stopped == "rate limit":
+        return "nothing was read: the tenant's rate limit is used up but for the reserve; a later run reads"
     if not report.read:
         return "no events in this window" if report.window else "no new events"
     return "everything wanted was delivered" if report.selected else "nothing wanted among what was read"

@@ -19,6 +19,7 @@ from auth0_webhooks.times import iso, parse_time
 LEDGER = (
     "mode", "window", "dry_run", "outcome", "read", "excluded", "below_level", "other_type", "not_matching", "selected",
     "delivered_now", "delivered_before", "dead_lettered", "refused", "not_reached", "repeated", "lag_seconds", "gap", "notes",
+    "api_requests", "api_limit", "api_remaining", "api_rate", "api_waited",
 )  # fmt: skip
 """The keys of a run's report that are shown: counts, times and words; no event."""
 
@@ -151,13 +152,17 @@ def _by_runs(stored: Stored, checkpoint: Checkpoint | None) -> State:
     if not reports:
         return State("well", "no event is known to wait") if checkpoint else State("new", "no live run has ended yet")
     if reports[0].get("lag_seconds"):
-        limit = reports[0].get("stopped") == "limit"
-        return State(
-            "waiting", "the log holds more than one run takes: the next run continues" if limit else "events are waiting"
-        )
+        return State("waiting", _WAITING.get(str(reports[0].get("stopped")), "events are waiting"))
     if gaps := [report["gap"] for report in reports if report.get("gap")]:
         return State("gap", f"events of {gaps[0]} had left the tenant's log before they were read")
     return State("well", "every selected event is delivered")
+
+
+_WAITING = {
+    "limit": "the log holds more than one run takes: the next run continues",
+    "rate limit": "the tenant's rate limit is used up but for the reserve: the next run continues",
+}
+"""What a route with waiting events waits for, by what its last run stopped at."""
 
 
 def _health(text: str | None) -> dict[str, Any]:

@@ -69,9 +69,24 @@ def _place(url: Any) -> tuple[Any, ...]:
     return url.scheme, url.hostname, url.port or {"http": 80, "https": 443}.get(url.scheme), url.path
 
 
+def token_of(response: requests.Response, host: str) -> tuple[str, float]:
+    """The access token that the token endpoint gives, and for how many seconds.
+
+    :raises TenantAnswerError: when it gives none.
+    """
+    try:
+        answer = response.json()
+        return str(answer["access_token"]), float(answer.get("expires_in", 0))
+    except (ValueError, TypeError, KeyError):
+        raise TenantAnswerError(f"the token endpoint of {host} answers without a token") from None
+
+
 def rate_limit(response: requests.Response) -> RateLimit:
-    """The rate limit that an answer states."""
+    """The rate limit that an answer states; a 429 states that it is used up, even without headers."""
     headers = response.headers
+    if response.status_code == 429:
+        size = headers.get("x-ratelimit-limit", "")
+        return RateLimit(int(size) if size.isdecimal() else None, 0, time.time() + rate_limit_wait(response))
     try:
         most = int(headers["x-ratelimit-limit"]) if "x-ratelimit-limit" in headers else None
         return RateLimit(most, int(headers["x-ratelimit-remaining"]), float(headers["x-ratelimit-reset"]))
@@ -85,6 +100,16 @@ def answered_at(response: requests.Response) -> datetime | None:
         return parsedate_to_datetime(response.headers["Date"]).astimezone(timezone.utc) + timedelta(seconds=1)
     except (KeyError, ValueError, TypeError, OverflowError):
         return None
+
+
+def seconds_ahead(response: requests.Response, sent: datetime, received: datetime) -> float:
+    """How far the tenant's time is ahead of this machine's, in seconds; 0 unless its Date shows that they differ."""
+    try:
+        date = parsedate_to_datetime(response.headers["Date"]).astimezone(timezone.utc)
+    except (KeyError, ValueError, TypeError, OverflowError):
+        return 0.0
+    least, most = (date - received).total_seconds(), (date - sent).total_seconds() + 1.0
+    return min(max(0.0, least), most)
 
 
 def rate_limit_wait(response: requests.Response) -> float:

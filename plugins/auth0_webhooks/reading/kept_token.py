@@ -10,6 +10,8 @@ from typing import Protocol
 
 from cryptography.fernet import Fernet, InvalidToken
 
+from auth0_webhooks.reading.rate_limit import Seen, parse_seen
+
 
 class TokenStore(Protocol):
     """Stores a token between runs; both calls may fail silently, which costs one more token request."""
@@ -22,20 +24,22 @@ class TokenStore(Protocol):
 
 
 class KeptToken:
-    """A token in a store, encrypted whether or not Airflow has a Fernet key of its own.
+    """A token in a store, encrypted whether or not Airflow has a Fernet key of its own, and the rate limit as last seen.
+
+    Both in one text, with a space between them: the token is read anyway, so the rate limit costs nothing to read.
 
     The key is derived from ``identity``, the connection's fields: a token for another client, or from before the secret was
     rotated, can no longer be decrypted, so a new one is requested.
     """
 
     def __init__(self, store: TokenStore, identity: list[str]) -> None:
-        self._store = store
+        self._store, self._seen = store, Seen()
         self._cipher = Fernet(base64.urlsafe_b64encode(hashlib.sha256("\n".join(identity).encode()).digest()))
 
     def load(self) -> str | None:
         """The token; None if none is stored or it has expired."""
         try:
-            token, good_until = json.loads(self._cipher.decrypt(self._store.load() or ""))
+            token, good_until = json.loads(self._cipher.decrypt(self._parts()[0]))
         except (InvalidToken, ValueError):
             return None
         return str(token) if good_until > time.time() else None
@@ -45,3 +49,20 @@ class KeptToken:
         # Renewed early: a token must not expire between two pages of the same run.
         good_until = time.time() + life - min(300.0, life / 10)
         self._store.save(self._cipher.encrypt(json.dumps([token, good_until]).encode()).decode())
+
+    def seen(self, *, again: bool = False) -> Seen:
+        """The rate limit beside the token; ``again`` reads the store again."""
+        if again:
+            self._parts()
+        return self._seen
+
+    def tell(self, seen: Seen) -> None:
+        """Store the rate limit beside the token."""
+        token = self._parts()[0]
+        if token:
+            self._store.save(f"{token} {seen.dump()}")
+
+    def _parts(self) -> tuple[str, str]:
+        token, _, seen = (self._store.load() or "").partition(" ")
+        self._seen = parse_seen(seen)
+        return token, seen

@@ -51,6 +51,9 @@ class Tenant(Searching, Protocol):
     def has(self, log_id: str) -> bool:
         """Whether an event is still in the log."""
 
+    def hurry(self) -> None:
+        """Events are in hand: from now on do not wait long for the rate limit."""
+
 
 @dataclass
 class Reading:
@@ -84,14 +87,15 @@ class Reading:
     def events(self) -> Iterator[LogEvent]:
         """Read up to ``limit`` events, ascending by log id.
 
-        A rate limit after the first page ends the reading early instead of waiting: the events read so far are
-        delivered, and the next run continues from there.
+        If the rate limit would have it wait for long, the reading ends early: the events read so far are delivered, and the
+        next run continues from there.
 
         :raises CheckpointExpiredError: when the checkpoint's event is gone and ``on_gap`` is "stop".
         :raises WebhookRouteError: one of the Tenant errors.
         """
         began = datetime.now(timezone.utc)
         for page in () if self.stopped else self._pages():
+            self.tenant.hurry()
             for event in page[: self.limit - self.read]:
                 self.read += 1
                 previous, self.end = self.end, event.position
@@ -123,9 +127,7 @@ class Reading:
                 if not old and not self.read and self._older_than(QUIET) and self._expired():
                     yield from self._pages_after_gap()
         except TenantRateLimitedError as error:
-            if not self.read and not self._passed:
-                raise
-            log.warning("%s; %d events read so far are handed on, the next run reads the rest", error, self.read)
+            log.info("%s; %d events read so far are handed on, the next run reads the rest", error, self.read)
             self.stopped = "rate limit"
 
     def _pages_after(self, place: Position) -> Iterator[list[LogEvent]]:

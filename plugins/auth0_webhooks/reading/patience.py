@@ -1,4 +1,4 @@
-"""Retries of requests to the tenant: how often, and how long a run waits for the tenant's rate limit."""
+"""Retries of requests to the tenant: how often, and how a run ends that has waited for the rate limit as long as it may."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import TypeVar
 
-from tenacity import (
-    RetryCallState,
-    Retrying,
-    retry_if_exception,
-    retry_if_exception_type,
-    stop_after_attempt,
-    wait_random_exponential,
-)
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from auth0_webhooks.errors import TenantAnswerError, TenantRateLimitedError, TenantUnavailableError, WindowLimitedError
+from auth0_webhooks.errors import (
+    BudgetUsedError,
+    TenantAnswerError,
+    TenantRateLimitedError,
+    TenantUnavailableError,
+    WindowLimitedError,
+)
+from auth0_webhooks.reading.budget import Budget
 from auth0_webhooks.times import iso
 from auth0_webhooks.waits import Waits
 
@@ -31,60 +31,49 @@ MOST_BACK_OFF = 16
 class Patience:
     """Retries requests whose failure may be temporary.
 
-    :param tries: how often such a request is made in all.
-    :param wait_for_limits: wait until a rate limit lifts, up to ``waits.window_limits`` in all; without it, wait only if the
-        limit lifts within ``waits.tenant_limit``.
+    A request that met the rate limit is made again as often as ``budget`` waits for it.
+
+    :param tries: how often a request is made in all that failed otherwise.
+    :param of_window: a window is read: it fails when it has waited for the rate limit as long as it may.
     """
 
-    def __init__(self, tries: int, waits: Waits, *, wait_for_limits: bool) -> None:
-        self._tries, self._waits, self._wait_for_limits = tries, waits, wait_for_limits
+    def __init__(self, tries: int, waits: Waits, budget: Budget, *, of_window: bool) -> None:
+        self._tries, self._waits, self._budget, self._of_window = tries, waits, budget, of_window
         self._back_off = wait_random_exponential(multiplier=waits.tenant_back_off, max=MOST_BACK_OFF * waits.tenant_back_off)
-        self._waited = 0.0
 
     def __call__(self, once: Callable[[], T]) -> T:
         """Repeat a request until it succeeds or may not be retried.
 
-        :raises WindowLimitedError: when the longest wait for the rate limit is over.
+        :raises BudgetUsedError: when the longest wait for the rate limit is over, or WindowLimitedError where a window is read.
         :raises WebhookRouteError: the request's last error.
         """
         soon = Retrying(
-            retry=retry_if_exception(self._may_pass),
+            retry=retry_if_exception(_may_pass),
             stop=stop_after_attempt(self._tries),
-            wait=self._wait,
+            wait=self._back_off,
             before_sleep=_say,
             reraise=True,
         )
-        if not self._wait_for_limits:
-            return soon(once)
-        limited = Retrying(
-            retry=retry_if_exception_type(TenantRateLimitedError),
-            stop=lambda state: self._waited + state.upcoming_sleep > self._waits.window_limits,
-            wait=self._wait,
-            before_sleep=self._count,
-            reraise=True,
-        )
+        limited = Retrying(retry=retry_if_exception(_met_the_limit), before_sleep=_say, reraise=True)
         try:
             return limited(lambda: soon(once))
-        except TenantRateLimitedError as error:
+        except BudgetUsedError as error:
+            if not self._of_window:
+                raise
             lifts = datetime.now(timezone.utc) + timedelta(seconds=error.retry_after or 0.0)
             raise WindowLimitedError(
-                f"{error}. This run has waited {self._waited:.0f} s for it, and waits no longer than "
+                f"{error}. This run has waited {self._budget.waited:.0f} s for it, and waits no longer than "
                 f"{self._waits.window_limits:.0f} s in all, because live runs wait for a replay. Nothing was sent. Start it "
                 f"again after {iso(lifts)}, in smaller pieces or when others use less of the tenant's API"
             ) from None
 
-    def _may_pass(self, error: BaseException) -> bool:
-        if isinstance(error, TenantRateLimitedError):
-            return not self._wait_for_limits and (error.retry_after or 0.0) <= self._waits.tenant_limit
-        return isinstance(error, TenantUnavailableError | TenantAnswerError)
 
-    def _wait(self, state: RetryCallState) -> float:
-        error = state.outcome.exception() if state.outcome else None
-        return max(self._back_off(state), getattr(error, "retry_after", None) or 0.0)
+def _may_pass(error: BaseException) -> bool:
+    return isinstance(error, TenantUnavailableError | TenantAnswerError)
 
-    def _count(self, state: RetryCallState) -> None:
-        _say(state)
-        self._waited += state.upcoming_sleep
+
+def _met_the_limit(error: BaseException) -> bool:
+    return isinstance(error, TenantRateLimitedError) and not isinstance(error, BudgetUsedError)
 
 
 def _say(state: RetryCallState) -> None:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Protocol
 from auth0_webhooks.errors import SettingError, TenantAnswerError, WindowTooLargeError
 from auth0_webhooks.model.checkpoint import time_order
 from auth0_webhooks.model.events import LogEvent, Position
-from auth0_webhooks.reading.rate_limit import RateLimit
+from auth0_webhooks.reading.rate_limit import Seen
 from auth0_webhooks.times import iso, parse_time
 
 log = logging.getLogger(__name__)
@@ -114,8 +114,8 @@ class Searching(Protocol):
     """The part of :class:`auth0_webhooks.hooks.auth0.TenantHook` that reading a window needs."""
 
     @property
-    def rate_limit(self) -> RateLimit:
-        """The tenant's rate limit, as the last answer stated it."""
+    def rate_limit(self) -> Seen:
+        """What is known of the tenant's rate limit."""
 
     def search(self, since: str, until: str | None = None, page: int = 0) -> list[LogEvent]:
         """One page of 100 of the events with a ``date`` in [since, until), sorted by date; page 9 is the last."""
@@ -200,13 +200,14 @@ class WindowReading:
             span = (_date(found[-1]) if full else until) - start
             events += len(found) * (part / max(span, millisecond))
         requests = math.ceil(events / (SEARCH_PAGE - 1)) + 1
-        limit = self.tenant.rate_limit
+        seen = self.tenant.rate_limit
+        limit, rate = seen.limit, seen.for_us()
         seconds = requests * a_request
         pace = "the tenant states no rate limit"
         if limit.left is not None:
             pace = f"{limit.left} of {limit.most or 'its'} requests of the tenant's rate limit are left now"
-        if limit.left is not None and limit.a_second:
-            seconds = max(seconds, (requests - limit.left) / limit.a_second)
+        if limit.left is not None and rate:
+            seconds = max(seconds, (requests - limit.left) / rate)
         said = (
             f"the window {self.window} holds about {round(events):,} events: about {requests:,} requests to Auth0 and "
             f"{_duration(seconds)} of reading before the first is sent ({pace})"

@@ -10,17 +10,19 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Hashable, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
-from auth0_webhooks.errors import AirflowUnavailableError, TenantRefusedError, WebhookRouteError
+from auth0_webhooks.errors import AirflowUnavailableError, BudgetUsedError, TenantRefusedError, WebhookRouteError
 from auth0_webhooks.filtering.selection import Selection
 from auth0_webhooks.filtering.where import Where
 from auth0_webhooks.model.checkpoint import parse_checkpoint
 from auth0_webhooks.model.events import LogEvent, Position, log_id_order
 from auth0_webhooks.times import parse_time
 from auth0_webhooks.triggers.wakes import WakeUps, runs_of
+from auth0_webhooks.waits import WAITS
 
 if TYPE_CHECKING:
     from auth0_webhooks.hooks.auth0 import TenantHook
@@ -30,6 +32,10 @@ log = logging.getLogger(__name__)
 FULL_PAGE = 100
 LONGEST_PAUSE = 60.0
 """Seconds between looks at the most, while the tenant does not answer or its rate limit is nearly used up."""
+SHARE = 0.2
+"""The share of the requests that reading may send to a tenant which the watch uses at the most: the rest is for runs."""
+WAITS_OF_A_LOOK = replace(WAITS, live_limits=10.0)
+"""A look waits in a thread; if it would take longer, the watch looks again later."""
 
 
 REMIND_SECONDS = 30.0
@@ -194,13 +200,16 @@ class LogWatch(BaseEventTrigger):
         from auth0_webhooks.state.variables import TokenVariable
 
         conn_id, seconds, failed = kwargs["auth0_conn_id"], float(kwargs["seconds"]), 0
-        hook = TenantHook(conn_id, TokenVariable(conn_id), tries=1)
+        hook = TenantHook(conn_id, TokenVariable(conn_id), tries=1, waits=WAITS_OF_A_LOOK)
         look = Look(hook, kwargs["checkpoints"])
         while True:
-            pause = max(seconds, min(hook.seconds_to_more_requests(), LONGEST_PAUSE))
             try:
                 seen = await asyncio.to_thread(look)
                 failed = 0
+                pause = max(seconds, min(hook.budget.seconds_to_share(SHARE), LONGEST_PAUSE))
+            except BudgetUsedError as error:
+                pause = pause_after(0, seconds, error.retry_after or 0.0)
+                log.info("the watch on %s: %s; looking again in %.0f s", conn_id, error, pause)
             except Exception as error:  # noqa: BLE001 - the watch survives anything
                 failed += 1
                 said = error if isinstance(error, WebhookRouteError) else type(error).__name__

@@ -64,7 +64,7 @@ def test_the_forms_have_labelled_fields(admin):
         "login": "Client ID",
         "password": "Client secret",
     }
-    assert set(meta["auth0"]["extra_fields"]) == {"audience"}
+    assert set(meta["auth0"]["extra_fields"]) == {"audience", "api_reserve"}
     assert set(meta["webhook"]["extra_fields"]) == {"signing_secrets", "headers", "pseudonym_secret", "verify"}
 
 

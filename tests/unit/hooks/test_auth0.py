@@ -15,7 +15,6 @@ from auth0_webhooks.errors import (
     SettingError,
     TenantAnswerError,
     TenantDeniedError,
-    TenantRateLimitedError,
     TenantRefusedError,
     TenantUnavailableError,
     WindowTooLargeError,
@@ -26,10 +25,13 @@ from auth0_webhooks.model.events import Position
 from auth0_webhooks.reading.live import OLDEST, Reading, first_position
 from auth0_webhooks.times import iso
 from simulation.tenant import CLIENT_ID, CLIENT_SECRET, Tenant
-from tests.conftest import set_connection
+from simulation.tenant_limits import Bucket
+from tests.conftest import forget, set_connection
 from tests.support.factory import QUICK, wait_for
 
 ZERO = Position("0", None)
+NEVER = 1e9
+"""Seconds of a window that does not end while a test runs."""
 pytestmark = pytest.mark.usefixtures("connections")
 
 
@@ -254,27 +256,88 @@ def test_a_lasting_fault_of_the_tenant_is_a_clear_error(tenant, fault, error, me
     assert caught.value.retry == (error in (TenantAnswerError, TenantUnavailableError))
 
 
-def test_a_rate_limit_after_the_first_pages_hands_on_what_was_read(tenant):
+def test_a_run_that_has_used_its_share_hands_on_what_it_read_and_leaves_the_rest(tenant):
     tenant.add_many(2000)
-    tenant.rate_limit, tenant.burst, tenant._bucket = 1.0, 5, 5.0
-    got, reading, _ = read(tenant)
+    tenant.bucket = Bucket(10, 10, NEVER, "window")
+    got, reading, hook = read(tenant)
     assert reading.stopped == "rate limit"
-    assert got == ids(tenant)[:500]
+    assert got == ids(tenant)[:700]
+    assert (tenant.bucket.limited, tenant.bucket.warned, hook.figures()["api_remaining"]) == (0, 0, 3)
 
 
-def test_a_rate_limit_before_the_first_page_names_its_end(tenant):
-    tenant.rate_limit, tenant.burst, tenant._bucket = 1.0, 5, 0.0
-    with pytest.raises(TenantRateLimitedError, match="it lifts in") as caught:
-        read(tenant)
-    assert 30 < caught.value.retry_after <= 61
-
-
-def test_a_rate_limit_that_lifts_soon_is_waited_for(tenant):
-    tenant.add_many(100)
-    tenant.rate_limit, tenant.burst, tenant._bucket = 60.0, 1, 1.0
+def test_a_run_that_may_send_no_request_reads_nothing_and_sends_none(tenant):
+    tenant.bucket = Bucket(10, 10, NEVER, "window", left=4)
+    read(tenant)  # as another process of this machine
+    tenant.requests.clear()
     got, reading, _ = read(tenant)
-    assert reading.stopped is None
-    assert got == ids(tenant)
+    assert (got, reading.stopped, reading.end) == ([], "rate limit", reading.start)
+    assert "GET /api/v2/logs" not in tenant.requests
+
+
+@pytest.mark.parametrize("kind", ["drip", "window"])
+@pytest.mark.parametrize("plan", ["free", "self-service", "enterprise"])
+def test_a_backlog_is_read_without_a_429_or_a_warning_on_any_plan(tenant, plan, kind):
+    """In real time, which passes faster for the bucket."""
+    tenant.add_many(200 if plan == "free" else 900)
+    tenant.bucket = Bucket.of(plan, kind, faster=60.0 if (plan, kind) == ("self-service", "window") else 1.0)
+    place, got, before = ZERO, [], ids(tenant)
+
+    def all_read():
+        nonlocal place
+        more, reading, _ = read(tenant, place)
+        place = reading.end
+        got.extend(more)
+        return reading.stopped is None
+
+    wait_for(all_read)
+    assert got == before == ids(tenant)
+    assert (tenant.bucket.limited, tenant.bucket.warned) == (0, 0)
+
+
+def test_a_limit_that_others_have_used_up_is_waited_for_and_met_once(tenant):
+    tenant.add_many(100)
+    tenant.bucket = Bucket(10, 10, 1.0, "window", left=0)
+    got, reading, _ = read(tenant)
+    assert (got, reading.stopped) == ([log_id for log_id in ids(tenant) if log_id in got], None)
+    assert len(got) >= 100
+    assert tenant.bucket.limited <= 1
+
+
+def test_the_rate_limit_is_kept_beside_the_token_for_other_machines(tenant, monkeypatch, tmp_path):
+    tenant.add_many(2000)
+    tenant.bucket, store = Bucket(10, 10, NEVER, "window"), Store()
+    read(tenant, store=store)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))  # as on another machine
+    tenant.requests.clear()
+    assert read(tenant, store=store)[1].stopped == "rate limit"
+    assert not tenant.requests, "neither a request to the log nor one for a token"
+
+
+def test_a_rate_limit_with_room_is_not_stored(tenant):
+    tenant.add_many(200)
+    tenant.limit("self-service")
+    store = Store()
+    read(tenant, store=store)
+    assert " " not in store.text
+
+
+@pytest.mark.parametrize("reserve", [50, "50"])
+def test_the_reserve_of_the_connection_stays_for_others(tenant, monkeypatch, reserve):
+    fields = {"host": tenant.url, "login": CLIENT_ID, "password": CLIENT_SECRET}
+    set_connection(monkeypatch, "auth0_default", **fields, extra={"api_reserve": reserve})
+    tenant.add_many(2000)
+    tenant.bucket = Bucket(10, 10, NEVER, "window")
+    got, _, hook = read(tenant)
+    assert (len(got), hook.figures()["api_remaining"]) == (400, 6)
+    assert "api_reserve" not in hook.get_conn().headers
+
+
+@pytest.mark.parametrize("reserve", [19, 91, "a third", [], True])
+def test_a_reserve_that_is_none_is_named(tenant, monkeypatch, reserve):
+    fields = {"host": tenant.url, "login": CLIENT_ID, "password": CLIENT_SECRET}
+    set_connection(monkeypatch, "auth0_default", **fields, extra={"api_reserve": reserve})
+    with pytest.raises(SettingError, match="extra 'api_reserve' is .*, expected a number from 20 to 90"):
+        read(tenant)
 
 
 def test_nothing_listening_is_named_by_host_only(monkeypatch):
@@ -501,10 +564,11 @@ def test_a_start_that_leaves_all_out_goes_on_from_there_even_when_the_rate_limit
     since = datetime.now(timezone.utc) - timedelta(minutes=5)
     before = [tenant.add("s", when=since - timedelta(milliseconds=500 - n)) for n in range(500)]
     wanted = tenant.add("s", when=since)
-    tenant.rate_limit, tenant.burst, tenant._bucket = 1.0, 3, 3.0
+    tenant.bucket = Bucket(4, 4, NEVER, "window")
     got, reading, _ = read(tenant, Position(None, iso(since)))
     assert (got, reading.end.log_id, reading.stopped) == ([], before[199], "rate limit")
-    tenant.rate_limit = None
+    tenant.bucket = None
+    forget(tenant)
     assert read(tenant, reading.end)[0] == [*before[200:], wanted]
 
 

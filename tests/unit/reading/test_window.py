@@ -17,9 +17,10 @@ from auth0_webhooks.errors import SettingError, TenantAnswerError, WindowLimited
 from auth0_webhooks.hooks.auth0 import TenantHook
 from auth0_webhooks.model.checkpoint import time_order
 from auth0_webhooks.model.events import LogEvent, Position
-from auth0_webhooks.reading.rate_limit import RateLimit
+from auth0_webhooks.reading.rate_limit import RateLimit, Seen
 from auth0_webhooks.reading.window import Window, WindowReading, window_of
 from auth0_webhooks.times import iso
+from simulation.tenant_limits import Bucket
 from tests.support.factory import QUICK
 
 START = datetime(2026, 11, 22, 10, tzinfo=timezone.utc)
@@ -212,7 +213,7 @@ def test_a_search_that_knows_only_whole_seconds_still_gives_exact_windows():
 @pytest.fixture
 def hook(tenant, connections):
     tenant.log_token_requests = False
-    return TenantHook(wait_for_limits=True, waits=replace(QUICK, tenant_limit=0.5))
+    return TenantHook(wait_for_limits=True, waits=replace(QUICK, window_limits=10.0))
 
 
 def test_10_000_events_of_a_window_cost_102_requests_over_http(tenant, hook):
@@ -230,21 +231,14 @@ def test_events_that_come_in_late_are_in_the_window_of_their_date(tenant, hook):
     assert sorted(got) == ids
 
 
-def test_a_window_waits_for_a_used_up_rate_limit(tenant, hook, monkeypatch):
-    waits = []
-    tenant.add_many(1500)
-    tenant.rate_limit, tenant.burst, tenant._bucket = 100.0, 10, 0.0
-
-    def wait(state):
-        waits.append(state.outcome.exception().retry_after)
-        tenant._bucket = 10.0  # the time passes
-        return 0.0
-
-    monkeypatch.setattr(hook._patience, "_wait", wait)
-    reading = WindowReading(hook, last_hours(2))
-    assert len(list(reading.events())) == 1500
-    assert waits
-    assert all(seconds >= 0 for seconds in waits)
+def test_a_window_waits_for_the_rate_limit_longer_than_a_live_run(tenant, connections):
+    tenant.log_token_requests = False
+    tenant.add_many(900)
+    tenant.bucket = Bucket(10, 10, 1.0, "window", left=0)
+    hook = TenantHook(wait_for_limits=True, waits=replace(QUICK, live_limits=0.0, tenant_limit=0.0))
+    assert len(list(WindowReading(hook, last_hours(2)).events())) == 900
+    assert tenant.bucket.limited <= 1
+    assert hook.figures()["api_waited"] > 0
 
 
 def last_hours(hours):
@@ -252,29 +246,26 @@ def last_hours(hours):
     return Window(now - timedelta(hours=hours), now)
 
 
-def test_a_window_waits_no_longer_than_a_run_may_for_all_its_requests_together(tenant, hook, monkeypatch):
+def test_a_window_waits_no_longer_than_a_run_may_for_all_its_requests_together(tenant, hook):
     tenant.add_many(3000)
-    tenant.rate_limit, tenant.burst, tenant._bucket = 100.0, 5, 5.0
-    slept = []
-    monkeypatch.setattr("tenacity.nap.time.sleep", lambda seconds: (slept.append(seconds), setattr(tenant, "_bucket", 1.0)))
-    monkeypatch.setattr(hook._patience, "_wait", lambda _state: 100.0)
-    with pytest.raises(WindowLimitedError, match=r"waited 900 s.*than 900 s in all.*Start it again after 2") as e:
+    tenant.bucket = Bucket(10, 10, 1e9, "window")
+    with pytest.raises(WindowLimitedError, match=r"3 stay for others.*waited 0 s.*than 10 s in all.*Start it again after 2") as e:
         list(WindowReading(hook, last_hours(2)).events())
     assert not e.value.retry
-    assert slept == [100.0] * 9
+    assert (tenant.bucket.limited, tenant.bucket.warned) == (0, 0)
 
 
 def test_a_replay_says_before_its_first_event_how_long_it_will_take(tenant, hook, caplog):
     caplog.set_level(logging.INFO)
     tenant.add_many(10_000)
-    tenant.burst = tenant._bucket = 50
+    tenant.bucket = Bucket(50, 5000, 1.0)
     reading = WindowReading(hook, last_hours(2), announce=True)
     events = reading.events()
     next(events)
     about = re.search(r"holds about ([\d,]+) events: about ([\d,]+) requests to Auth0 and .* of reading .*\((.*)\)", caplog.text)
     assert abs(int(about[1].replace(",", "")) - 10_000) < 1000
     assert abs(int(about[2]) - 102) <= 10
-    assert about[3] == "50 of 50 requests of the tenant's rate limit are left now"
+    assert about[3] in {f"{left} of 50 requests of the tenant's rate limit are left now" for left in (49, 50)}
     assert len(list(events)) == 9_999
     assert hook.api_requests == 106
 
@@ -289,11 +280,11 @@ def test_a_window_of_less_than_a_page_announces_nothing_and_costs_no_more(tenant
 
 def test_a_long_replay_repeats_in_its_notes_how_long_it_was_to_take():
     search, notes = Search(make_log(range(20_000))), []
-    search.rate_limit = RateLimit(10, 4, 0.0)
+    search.rate_limit = Seen(RateLimit(10, 4, 0.0))
     reading = WindowReading(search, Window(at(0), at(40_000)), announce=True, notes=notes)
     assert len(list(reading.events())) == 20_000
     (note,) = notes
-    assert re.search(r"holds about 2\d,\d{3} events: about 2\d\d requests to Auth0 and 2 minutes of .*4 of 10 requests", note)
+    assert re.search(r"holds about 2\d,\d{3} events: about 2\d\d requests to Auth0 and 3 minutes of .*4 of 10 requests", note)
 
 
 @pytest.mark.parametrize(("most", "a_second"), [(None, None), (2, 2.0), (10, 100 / 60), (50, 16.0), (750, 16.0)])

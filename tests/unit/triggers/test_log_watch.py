@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -15,6 +16,7 @@ from auth0_webhooks.state.health import Health
 from auth0_webhooks.triggers import log_watch as watch
 from auth0_webhooks.triggers.log_watch import REMIND_SECONDS, LogWatch, Look, Seen
 from auth0_webhooks.triggers.wakes import WakeUps
+from simulation.tenant_limits import Bucket
 from tests.support.factory import events
 
 pytestmark = pytest.mark.usefixtures("connections")
@@ -397,7 +399,7 @@ def test_a_malformed_checkpoint_or_token_stops_no_look_when_the_triggerer_starts
             stored["a_checkpoint"], stored["token"] = text, token
             seen, pauses = looks(tenant, monkeypatch, lambda seen: "f" in seen.types, lambda _pauses: tenant.add("f"))
             assert seen.types == {"f"}
-            assert max(pauses) <= 0.05, "it took a fault of one route for one of the tenant"
+            assert max(pauses) <= 1, "it took a fault of one route for one of the tenant"
 
 
 def test_a_tenant_that_is_away_for_days_is_looked_for_once_a_minute():
@@ -419,18 +421,55 @@ def test_a_revoked_token_is_replaced_by_one(tenant, stored, monkeypatch):
     assert tenant.requests["POST /oauth/token"] == 2
 
 
-def test_a_rate_limit_that_is_nearly_used_up_slows_the_watch_down(tenant, stored, monkeypatch):
+class EnoughError(Exception):
+    """Ends the looks of a test."""
+
+
+def test_a_rate_limit_that_is_used_up_slows_the_watch_down_and_is_no_fault(tenant, stored, monkeypatch, caplog):
     tenant.log_token_requests = False
     tenant.add("s")
     stored["a_checkpoint"] = ids(tenant)[0]
-    tenant.rate_limit, tenant.burst, tenant._bucket = 6.0, 10, 9.0
+    tenant.bucket = Bucket(10, 10, 1e9, "window", left=5)
+    found = []
 
     def then(pauses):
-        if pauses[-1] > 1:  # it has slowed down
-            tenant._bucket = 9.0
+        found.append(pauses[-1])
+        if len(found) == 4:
+            raise EnoughError
+
+    with pytest.raises(EnoughError):
+        looks(tenant, monkeypatch, lambda _seen: False, then)
+    assert found == [60.0] * 4
+    assert tenant.requests["GET /api/v2/logs"] == 2
+    assert (tenant.bucket.warned, [record for record in caplog.records if record.levelno > logging.INFO]) == (0, [])
+
+
+@pytest.mark.parametrize(
+    ("bucket", "least", "most"), [((2, 2.0, 1.0), 5.0, 5.0), ((10, 100.0, 60.0), 4.2, 4.3), ((50, 50.0, 1.0), 3.0, 3.0)]
+)
+def test_the_watch_takes_a_fifth_of_what_reading_may_use_and_slows_down_where_that_is_less_than_its_pace(
+    tenant, stored, monkeypatch, bucket, least, most
+):
+    tenant.log_token_requests = False
+    tenant.add("s")
+    stored["a_checkpoint"] = ids(tenant)[0]
+    tenant.bucket = Bucket(*bucket)
+
+    def then(pauses):
+        if len(pauses) == 2:
             tenant.add("f")
 
-    assert looks(tenant, monkeypatch, lambda seen: "f" in seen.types, then)[0].types == {"f"}
+    _, pauses = looks(tenant, monkeypatch, lambda seen: "f" in seen.types, then, seconds=3.0)
+    assert all(least <= pause <= most for pause in pauses)
+
+
+def test_the_watch_leaves_most_of_a_window_of_a_minute_to_runs(tenant, stored, monkeypatch):
+    tenant.log_token_requests = False
+    tenant.add("s")
+    stored["a_checkpoint"] = ids(tenant)[0]
+    tenant.bucket = Bucket(10, 10, 1e9, "window")
+    _, pauses = looks(tenant, monkeypatch, lambda seen: "f" in seen.types, lambda _pauses: tenant.add("f"), seconds=3.0)
+    assert pauses[0] == 60.0
 
 
 def test_the_watchs_own_token_request_wakes_a_route_at_most_once(tenant, stored, monkeypatch):

@@ -119,6 +119,14 @@ function one(data) {
   ];
 }
 
+// The requests of a run to the Management API; runs of older versions do not say what was left.
+function requests(ledger) {
+  if (!ledger.api_requests) return "";
+  const rate = ledger.api_rate ? `, ${number(Math.round(ledger.api_rate * 60))} a minute` : "";
+  const left = ledger.api_limit ? `; ${number(ledger.api_remaining)} of ${number(ledger.api_limit)} left${rate}` : "";
+  return h("div", {}, `${count(ledger.api_requests, "request")} to Auth0${left}`);
+}
+
 function runs(data) {
   const rows = data.runs.map((run) => {
     const ledger = run.ledger;
@@ -130,7 +138,12 @@ function runs(data) {
         key,
       ) => (ledger ? number(ledger[key]) : "–")),
       ledger
-        ? [ledger.outcome, ledger.gap ? h("div", {}, `gap: ${ledger.gap}`) : "", ledger.notes.map((note) => h("div", {}, note))]
+        ? [
+          ledger.outcome,
+          requests(ledger),
+          ledger.gap ? h("div", {}, `gap: ${ledger.gap}`) : "",
+          ledger.notes.map((note) => h("div", {}, note)),
+        ]
         : "no report",
     ];
   });
