@@ -87,7 +87,7 @@ def _at_80_percent(bucket: Bucket, requests: int) -> float:
     """Seconds that so many requests take at the least, from a full bucket on."""
     usable = max(1, math.ceil(bucket.size * 0.8) - 1)
     if bucket.kind == "window":
-        return (requests - 1) // min(usable, bucket.refill) * bucket.seconds
+        return max(0, math.ceil((requests - usable) / min(usable, bucket.refill))) * bucket.seconds
     return max(0, requests - usable) * bucket.seconds / (bucket.refill * usable / bucket.size)
 
 

@@ -9,8 +9,7 @@ import pytest
 
 from auth0_webhooks.reading import window as window_module
 from simulation.tenant_limits import Bucket
-from tests.conftest import forget
-from tests.support.runner import hours_ago, in_window, spread, unpacked, wanted
+from tests.support.runner import hours_ago, in_window, recovered, spread, unpacked, wanted
 
 pytestmark = [pytest.mark.airflow, pytest.mark.usefixtures("airflow_home", "connections")]
 
@@ -86,10 +85,11 @@ def test_a_replay_that_would_wait_long_for_the_rate_limit_fails_and_live_runs_go
         "select try_number from task_instance where run_id = :run and task_id = 'fetch'", run=route.last.run_id
     ) == [(1,)]
     assert (receiver.posts, route.stored_checkpoint) == ([], checkpoint)
-    tenant.bucket = None
-    forget(tenant)
+    recovered(tenant)
     assert route.run() == "success"
-    assert receiver.accepted == [new]
+    (log_id, kind, _) = tenant.log()[-1]
+    assert kind == "api_limit", "Auth0 logs that its limit was met"
+    assert receiver.accepted == [new, log_id]
 
 
 def test_a_replay_of_more_than_a_page_says_beforehand_how_long_it_takes(route, tenant, receiver, logged):
