@@ -51,6 +51,7 @@ def noted(problem):
         ({"runs": [run(lag_seconds=0.0)]}, "well", "every selected event is delivered"),
         ({"runs": [run(lag_seconds=9.0)]}, "waiting", "events are waiting"),
         ({"runs": [run(lag_seconds=9.0, stopped="limit")]}, "waiting", "the log holds more than one run takes"),
+        ({"runs": [run(lag_seconds=9.0, stopped="rate limit")]}, "waiting", "the tenant's rate limit is used up"),
         ({"health": noted("events have been waiting for 1,000 s")}, "waiting", "waiting for 1,000 s"),
         ({"health": noted("failed: no answer")}, "failing", "no answer"),
         ({"health": noted("set aside: 3 events, the first 9")}, "waiting", "set aside as dead letters: 3 events, the first 9"),
