@@ -58,7 +58,7 @@ _FORMS = {
 def _unwrapped(item: Any) -> dict[str, Any]:
     """The log event, taken out of its envelope if it has one."""
     inside = item.get("data") if isinstance(item, dict) else None
-    return inside if isinstance(inside, dict) and "type" in item else item
+    return inside if isinstance(inside, dict) and ("type" in item or item.keys() == {"log_id", "data"}) else item
 
 
 class Receiver(Server):

@@ -73,6 +73,7 @@ def _sending(route: Route) -> Iterator[str]:
         "none": "",
         "standard": ", in the envelope of Standard Webhooks",
         "cloudevents": ", in the envelope of CloudEvents",
+        "log_stream": ", in the envelope of Auth0's log streams",
     }
     gzip = ", compressed" if route.gzip else ""
     order = (

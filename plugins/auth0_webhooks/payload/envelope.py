@@ -1,4 +1,4 @@
-"""Envelopes around a log event: none, the structure that Standard Webhooks recommends, or a CloudEvent.
+"""Envelopes around a log event: none, that of Standard Webhooks, a CloudEvent, or that of Auth0's log streams.
 
 An envelope never changes the text of the event: its keys, their order and its values stay the same.
 """
@@ -13,7 +13,7 @@ from typing import Literal
 from auth0_webhooks.model.events import LogEvent, ingested
 from auth0_webhooks.times import parse_time
 
-Kind = Literal["none", "standard", "cloudevents"]
+Kind = Literal["none", "standard", "cloudevents", "log_stream"]
 
 NO_TYPE = "unknown"
 """Replaces the log type of an event that has none."""
@@ -24,7 +24,8 @@ class Envelope:
     """Wraps events.
 
     :param kind: ``standard`` is ``{type, timestamp, data}`` of Standard Webhooks 1.0.0 ("Payload structure");
-        ``cloudevents`` is CloudEvents 1.0.2, JSON format, structured mode.
+        ``cloudevents`` is CloudEvents 1.0.2, JSON format, structured mode; ``log_stream`` is ``{log_id, data}``, as Auth0's
+        custom log streams send it (elastic/integrations, packages/auth0, whose pipeline reads both fields).
     :param source: the ``source`` of a CloudEvent: the tenant's URL.
     """
 
@@ -35,6 +36,8 @@ class Envelope:
         """The event's JSON in its envelope."""
         if self.kind == "none":
             return event.body
+        if self.kind == "log_stream":
+            return f'{{"log_id": {json.dumps(event.log_id)}, "data": {event.body}}}'
         name = event_type(event.type)
         if self.kind == "standard":
             return f'{{"type": {json.dumps(name)}, "timestamp": {json.dumps(event.date or None)}, "data": {event.body}}}'

@@ -209,7 +209,7 @@ class Route(BaseModel):
     envelope: Kind = Field(
         default="none",
         description="`none` sends the event as Auth0 wrote it. `standard` puts it into the envelope of Standard Webhooks, "
-        "`cloudevents` into that of CloudEvents 1.0.",
+        "`cloudevents` into that of CloudEvents 1.0, `log_stream` into that of Auth0's log streams.",
     )
     include_types: Categories = Field(
         default=[],

@@ -17,6 +17,7 @@ from tests.support.shapes import shaped_events
 
 ODD = '{"n": 1e999, "big": 12345678901234567890123, "twice": 1, "twice": 2,\n "s": "\\ud800 \\u0000 😀"}'
 CLOUD = Envelope("cloudevents", "https://example.eu.auth0.com")
+LOG_STREAM = Envelope("log_stream")
 
 
 def test_without_an_envelope_the_event_stays_as_it_is():
@@ -40,7 +41,7 @@ def test_a_cloud_event_is_read_by_its_own_library():
     assert read.get_data() == json.loads(event.body)
 
 
-@pytest.mark.parametrize("envelope", [Envelope("standard"), CLOUD])
+@pytest.mark.parametrize("envelope", [Envelope("standard"), CLOUD, LOG_STREAM])
 def test_the_event_inside_is_what_auth0_sent_to_the_letter(envelope):
     (event,) = events(1)
     wrapped = envelope.wrap(event._replace(body=ODD))
@@ -64,7 +65,7 @@ def test_no_event_takes_more_room_in_its_envelope_than_is_counted(envelope, log_
     assert len(envelope.wrap(event).encode()) <= envelope.size(event) <= len(envelope.wrap(event).encode()) + 600
 
 
-@pytest.mark.parametrize("envelope", [Envelope("standard"), CLOUD])
+@pytest.mark.parametrize("envelope", [Envelope("standard"), CLOUD, LOG_STREAM])
 def test_an_event_of_each_type_is_whole_in_its_envelope_which_takes_no_more_room_than_is_counted(envelope):
     for event in shaped_events(2 * len(PUBLISHED)):
         wrapped = envelope.wrap(event)
@@ -80,6 +81,9 @@ def test_an_event_of_each_type_is_whole_in_its_envelope_which_takes_no_more_room
         (Payload("lines", envelope=CLOUD), "application/x-ndjson"),
         (Payload(envelope=CLOUD), "application/cloudevents+json"),
         (Payload("array", envelope=CLOUD), "application/cloudevents-batch+json"),
+        (Payload(envelope=LOG_STREAM), "application/json"),
+        (Payload("array", envelope=LOG_STREAM), "application/json"),
+        (Payload("lines", envelope=LOG_STREAM), "application/x-ndjson"),
     ],
 )
 def test_each_form_arrives_in_its_envelope_under_its_media_type(receiver, payload, content_type):
@@ -88,6 +92,16 @@ def test_each_form_arrives_in_its_envelope_under_its_media_type(receiver, payloa
     assert receiver.problems == []
     assert {post.headers["Content-Type"] for post in receiver.posts} == {content_type}
     assert sorted(receiver.accepted) == [event.log_id for event in made]
+
+
+@pytest.mark.parametrize("form", ["event", "array", "lines"])
+def test_a_receiver_of_a_log_stream_finds_the_log_id_beside_the_event(receiver, form):
+    made = events(4)
+    delivery(receiver.url, Keeper(), made, payload=Payload(form, envelope=LOG_STREAM)).run(lambda: [one_batch(made)])
+    texts = [text for post in receiver.posts for text in (post.body.splitlines() if form == "lines" else [post.body])]
+    found = [item for text in texts for item in (json.loads(text) if form == "array" else [json.loads(text)])]
+    wanted = [{"log_id": event.log_id, "data": json.loads(event.body)} for event in made]
+    assert sorted(found, key=lambda item: item["log_id"]) == wanted
 
 
 def test_a_post_is_a_cloud_event_over_http_in_structured_mode(receiver):

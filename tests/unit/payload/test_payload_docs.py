@@ -97,11 +97,12 @@ def test_the_error_on_the_page_is_the_one_that_is_shown(tmp_path):
 
 
 def test_the_envelopes_on_the_page_are_those_that_are_sent():
-    standard, cloud = (json.loads(block) for block in blocks("json", PAGES["payload"]))
+    standard, cloud, stream = (json.loads(block) for block in blocks("json", PAGES["payload"]))
     data = standard["data"]
     event = LogEvent(data["log_id"], data["date"], data["type"], json.dumps(data), Position(None, None))
     assert json.loads(Envelope("standard").wrap(event)) == standard
     assert json.loads(Envelope("cloudevents", "https://example.eu.auth0.com").wrap(event)) == cloud
+    assert json.loads(Envelope("log_stream").wrap(event)) == stream
 
 
 def test_the_pseudonym_on_the_page_is_the_one_that_is_sent():

@@ -59,7 +59,7 @@ def test_settings_are_read_in_the_ways_people_write_them(tmp_path):
         ("alarm_conn_id: webhook_default", "key 'alarm_conn_id': expected a connection of its own, not the webhook's, got"),
         ("payload: xml", "key 'payload': input should be 'event', 'array' or 'lines', got 'xml'"),
         ("max_events: 501", "key 'max_events': input should be less than or equal to 500"),
-        ("envelope: soap", "key 'envelope': input should be 'none', 'standard' or 'cloudevents'"),
+        ("envelope: soap", "key 'envelope': input should be 'none', 'standard', 'cloudevents' or 'log_stream'"),
         ("redact: [ip]", "key 'redact': expected 'path: action' lines, such as 'user_data: mask'"),
         ("redact: {ip: hide}", "key 'redact': path 'ip': expected one of mask, drop, pseudonym"),
         ("redact: {a..b: mask}", "key 'redact': path 'a..b': expected a key at character 3"),
