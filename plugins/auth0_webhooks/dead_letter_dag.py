@@ -14,6 +14,7 @@ from airflow.sdk import DAG, BaseOperator, Param
 
 from auth0_webhooks.errors import DeadLetterStoreError, EndpointUnavailableError, SettingError, WebhookRouteError
 from auth0_webhooks.names import DEAD_LETTER_DAG_ID
+from auth0_webhooks.payload.body import NoBodyError
 from auth0_webhooks.privacy.redaction import redaction_mark
 from auth0_webhooks.settings.route import Route
 
@@ -116,16 +117,22 @@ class DeadLetterOperator(BaseOperator):
             outcome.unreadable += store.unreadable
 
 
-Prepare = Callable[["DeadLetter", "LogEvent"], "tuple[LogEvent, Message]"]
+Prepare = Callable[["DeadLetter", "LogEvent"], "tuple[LogEvent, Message | NoBodyError]"]
 
 
 def _prepared(
     letter: DeadLetter, event: LogEvent, *, payload: Payload, redaction: Redaction | None, mark: str
-) -> tuple[LogEvent, Message]:
-    """A letter's event as the route redacts it today, and its POST; what it redacted by the same rules stays as it is."""
+) -> tuple[LogEvent, Message | NoBodyError]:
+    """A letter's event as the route redacts it today, and its POST, or why there is none.
+
+    What the route redacted by the same rules stays as it is.
+    """
     if redaction and letter.redaction != mark:
         event = event._replace(body=redaction.body(event))
-    return event, payload.message([event])
+    try:
+        return event, payload.message([event])
+    except NoBodyError as error:
+        return event, error
 
 
 async def _send(
@@ -151,21 +158,24 @@ async def _send(
                 except Exception as error:  # noqa: BLE001 - whatever is wrong with one letter, the others are sent
                     log.error(  # noqa: TRY400 - the message of an error could repeat the event
                         "the dead letter of event %s cannot be put into a POST (%s) and is skipped: where the route's redact, "
-                        "payload or envelope has changed since, undo that, or replay the time of the event",
+                        "payload, envelope or body has changed since, undo that, or replay the time of the event",
                         letter.log_id,
                         type(error).__name__,
                     )
                     outcome.unreadable += 1
                     continue
                 _note(outcome, letter)
-                answer = await endpoint.post(session, message)
-                meaning = outcomes.outcome_of(answer, message)
+                if isinstance(message, NoBodyError):
+                    answer, tries, meaning = outcomes.Answer(None, str(message)), letter.tries, outcomes.Outcome.EVENT_REFUSED
+                else:
+                    answer, tries = await endpoint.post(session, message), letter.tries + 1
+                    meaning = outcomes.outcome_of(answer, message)
                 try:
                     if meaning is outcomes.Outcome.DELIVERED:
                         await asyncio.to_thread(store.remove, letter.log_id)
                         outcome.sent += 1
                     elif meaning is outcomes.Outcome.EVENT_REFUSED:
-                        await asyncio.to_thread(store.put, event, answer, letter.tries + 1)
+                        await asyncio.to_thread(store.put, event, answer, tries)
                         outcome.refused += 1
                     else:
                         # The endpoint takes nothing now: sending it the rest would help nobody.

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from auth0_webhooks.privacy import redaction
 from tests.conftest import set_connection
@@ -170,3 +171,38 @@ def test_a_dry_run_shows_what_an_expression_would_pick_and_a_run_sends_just_that
     assert set(receiver.accepted) <= set(fitting)
     assert "fp" in {types[log_id] for log_id in receiver.accepted}
     assert "limit_wc" not in {types[log_id] for log_id in receiver.accepted}
+
+
+def send_again_with(route, body):
+    """Change the route's body in the file from which the dead letters' DAG reads it."""
+    text = yaml.safe_dump({"routes": {route.name: {**route.settings, "body": body}}})
+    (route.home / "dags" / "webhook_routes.yaml").write_text(text, encoding="utf-8")
+
+
+def test_a_body_of_the_routes_own_is_shown_by_a_dry_run_and_sent_after_redaction(route, tenant, receiver, tmp_path, monkeypatch):
+    monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "LocalExecutor")
+    tenant.log_token_requests = False
+    route.settings = {
+        "log_types": ["fp", "s"],
+        "body": "type == 'fp' && {text: join(' ', ['failed:', user_name]), log_id: log_id} || `null`",
+        "redact": {"user_name": "mask"},
+        "on_reject": "dead_letter",
+        "dead_letter_path": str(tmp_path / "letters"),
+    }
+    failed, login = tenant.add("fp"), tenant.add("s")
+    assert route.run(dry_run=True) == "success"
+    assert json.loads(route.report["sample"])["log_id"] == failed
+    assert receiver.posts == []
+    assert route.run() == "success"
+    (post,) = receiver.posts
+    assert json.loads(post.body) == {"text": "failed: ***", "log_id": failed}
+    assert [letter["log_id"] for letter in route.report["set_aside"]] == [login]
+
+    send_again_with(route, "unknown_field")
+    state, report = route.run_dead_letters(send=True)
+    assert (state, report[route.name]["refused"]) == ("success", 1)
+
+    send_again_with(route, "{text: user_name}")
+    state, report = route.run_dead_letters(send=True)
+    assert (state, report[route.name]["sent"]) == ("success", 1)
+    assert json.loads(receiver.posts[-1].body) == {"text": "***"}

@@ -75,6 +75,8 @@ def _sending(route: Route) -> Iterator[str]:
         "cloudevents": ", in the envelope of CloudEvents",
         "log_stream": ", in the envelope of Auth0's log streams",
     }
+    envelope = f", each as this makes it: {route.body}" if route.body else envelopes[route.envelope]
+    media_type = f", as {route.content_type}" if route.content_type else ""
     gzip = ", compressed" if route.gzip else ""
     order = (
         "one POST at a time, in the order of the log"
@@ -82,7 +84,7 @@ def _sending(route: Route) -> Iterator[str]:
         else f"up to {route.concurrent_calls} POSTs at a time, so not always in the order of the log"
     )
     public = ", only at a public address" if not route.allow_private_addresses else ""
-    body = f"{bodies[route.payload]}{envelopes[route.envelope]}{gzip}"
+    body = f"{bodies[route.payload]}{envelope}{media_type}{gzip}"
     yield f"POSTs to the webhook in connection {route.webhook_conn_id!r}{public}: {body}, {order}."
 
 

@@ -21,6 +21,7 @@ from auth0_webhooks.errors import (
     SupersededError,
 )
 from auth0_webhooks.model.checkpoint import Checkpoint
+from auth0_webhooks.payload.body import NoBodyError
 from auth0_webhooks.payload.payload import Payload
 from auth0_webhooks.waits import WAITS, Waits
 from auth0_webhooks.webhook.answers import TOO_LARGE, Outcome, outcome_of
@@ -245,11 +246,12 @@ class Delivery:
 
     async def _deliver(self, session: Client, group: list[int]) -> None:
         """Deliver the events of one POST; split it while the webhook finds it too large or refuses an event in it."""
-        parts = [group]
+        texts, unfit = self._texts(group)
+        parts = [list(texts)] if texts else []
         while parts:
             part = parts.pop()
             events, half = [self.progress.event(index) for index in part], len(part) // 2
-            message = self._payload.message(events)
+            message = self._payload.message(events, [texts[index] for index in part])
             if half and (size := len(message.body.encode())) > self._fits:
                 parts += [part[half:], part[:half]]
                 continue
@@ -270,6 +272,35 @@ class Delivery:
                     self._fail(error)
             if self.progress.is_full and not self._stopped.is_set():
                 await self._rejections.make_room()
+        for index, problem in unfit.items():
+            if not self._stopped.is_set():
+                await self._cannot_send(index, problem)
+
+    def _texts(self, group: list[int]) -> tuple[dict[int, str], dict[int, NoBodyError]]:
+        """What is sent of each event of a POST; and the events of which the route's ``body`` makes nothing."""
+        texts: dict[int, str] = {}
+        unfit: dict[int, NoBodyError] = {}
+        for index in group:
+            text = self._text(index)
+            if isinstance(text, str):
+                texts[index] = text
+                continue
+            unfit[index] = text
+            if self._rejections.stops_at_first:
+                break  # what is before it is sent, and nothing after it
+        return texts, unfit
+
+    def _text(self, index: int) -> str | NoBodyError:
+        try:
+            return self._payload.text(self.progress.event(index))
+        except NoBodyError as error:
+            return error
+
+    async def _cannot_send(self, index: int, error: NoBodyError) -> None:
+        """Treat an event as ``on_reject`` says. The webhook never saw it, so it is no refusal of the webhook's."""
+        self._settle([index], State.REFUSED)
+        await self._rejections.cannot_send(self.progress.event(index), error)
+        self._set_aside(index)
 
     def _settle(self, part: list[int], state: State) -> None:
         self._idle.settled(time.monotonic())

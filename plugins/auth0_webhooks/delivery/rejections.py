@@ -10,10 +10,10 @@ from auth0_webhooks.delivery.refusals import MOST_REFUSED, RefusalKeeper, Refusa
 from auth0_webhooks.delivery.stalls import in_thread
 from auth0_webhooks.errors import EndpointWrongError, EventRefusedError, WebhookRouteError
 from auth0_webhooks.model.batch import Batch
+from auth0_webhooks.webhook.answers import Answer
 
 if TYPE_CHECKING:
     from auth0_webhooks.model.events import LogEvent
-    from auth0_webhooks.webhook.answers import Answer
 
 
 class DeadLetters(Protocol):
@@ -74,6 +74,23 @@ class Rejections:
                 "dead_letter to set such events aside"
             )
         return self._refuses_everything(refused) if self._refusals.is_the_endpoint else None
+
+    @property
+    def stops_at_first(self) -> bool:
+        """Whether the run ends at the first event that cannot be delivered."""
+        return self._store is None
+
+    async def cannot_send(self, event: LogEvent, reason: Exception) -> None:
+        """Set an event aside of which the route's settings make nothing to send. It neither counts as a refusal nor ends a row.
+
+        :raises EventRefusedError: when the route sets nothing aside.
+        """
+        if self._store is None:
+            raise EventRefusedError(
+                f"event {event.log_id} (type {event.type!r}) cannot be sent: {reason}; nothing after it is sent. Change the "
+                "route, or set its on_reject to dead_letter to set such events aside"
+            )
+        await self.put(event, Answer(None, str(reason), tries=0))
 
     async def accepted(self, number: int) -> None:
         """Record that POST ``number`` was accepted, and set aside the events that were refused before it."""

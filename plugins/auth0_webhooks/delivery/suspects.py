@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from auth0_webhooks.errors import EndpointUnavailableError
+from auth0_webhooks.payload.body import NoBodyError
 from auth0_webhooks.webhook.answers import Answer, Outcome, outcome_of
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ async def try_suspect(session: Client, posting: Posting, payload: Payload, unfin
         return Verdict()
     try:
         answer, _ = await posting.post(session, payload.message([suspect.event]))
+    except NoBodyError:
+        return Verdict()
     except EndpointUnavailableError as error:
         unavailable = error
         unavailable.first = (suspect.event.log_id, suspect.event.type)
@@ -65,7 +68,7 @@ async def try_suspect(session: Client, posting: Posting, payload: Payload, unfin
     for _, place in zip(range(LATER), unfinished, strict=False):
         try:
             answer, _ = await posting.post(session, payload.message([place.event]), seconds=0.0)
-        except EndpointUnavailableError:
+        except (EndpointUnavailableError, NoBodyError):
             continue
         if answer is None:
             return Verdict()

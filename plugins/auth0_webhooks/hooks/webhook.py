@@ -10,6 +10,7 @@ from auth0_webhooks.connections.fields import PSEUDONYM_SECRET, base_url, how_to
 from auth0_webhooks.connections.lookup import get_connection
 from auth0_webhooks.errors import SettingError
 from auth0_webhooks.model.events import LogEvent
+from auth0_webhooks.payload.body import Body, NoBodyError
 from auth0_webhooks.payload.envelope import Envelope
 from auth0_webhooks.payload.payload import Payload
 from auth0_webhooks.privacy.masking import masked
@@ -30,7 +31,8 @@ def payload_of(route: Route) -> Payload:
     source = ""
     if route.envelope == "cloudevents":
         source = urlsplit(base_url(get_connection(route.auth0_conn_id)))._replace(path="", query="", fragment="").geturl()
-    return Payload(route.payload, route.max_events, route.max_bytes, Envelope(route.envelope, source))
+    body = Body(route.body) if route.body else None
+    return Payload(route.payload, route.max_events, route.max_bytes, Envelope(route.envelope, source), body, route.content_type)
 
 
 def endpoint_of(route: Route, payload: Payload, *, timeout: float = WAITS.answer) -> Endpoint:
@@ -79,7 +81,10 @@ def sample_of(route: Route, event: LogEvent) -> str | None:
     """
     redaction = redaction_of(route)
     body = masked(redaction.body(event) if redaction else event.body)
-    if body is None or (route.payload, route.envelope) == ("event", "none"):
+    if body is None or (route.payload, route.envelope, route.body) == ("event", "none", None):
         return body
-    message = payload_of(route).message([event._replace(body=body)])
+    try:
+        message = payload_of(route).message([event._replace(body=body)])
+    except NoBodyError as error:
+        return f"nothing: {error}"
     return json.dumps(json.loads(message.body), indent=None if route.payload == "lines" else 2)

@@ -26,6 +26,7 @@ class FilterOperator(RouteOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Filter; returns the counts, a digest of what was read from where to where, and selected, and whose batches it read."""
+        from auth0_webhooks.filtering.event_fields import unknown_field_warnings
         from auth0_webhooks.filtering.log_types import unknown_type_warning
         from auth0_webhooks.filtering.selection import Tally, select
         from auth0_webhooks.hooks.webhook import redaction_of, sample_of
@@ -41,6 +42,9 @@ class FilterOperator(RouteOperator):
         route = run.route
         for warning in filter(None, map(unknown_type_warning, [*route.log_types, *route.exclude_types])):
             log.warning("%s", warning)
+        for key, expression in (("where", route.where), ("body", route.body)):
+            for warning in unknown_field_warnings(expression) if expression else ():
+                log.warning("key %r: %s", key, warning)
         # Redacted before they are handed on: what deliver signs, sends and sets aside never was anything else.
         selection, redaction = route.selection, None if dry_run else redaction_of(route)
         for number, batch in enumerate(batches):

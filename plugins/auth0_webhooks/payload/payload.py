@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 from auth0_webhooks.model.checkpoint import MAX_ACKNOWLEDGED
 from auth0_webhooks.model.deep_json import is_deep
 from auth0_webhooks.model.events import LogEvent
+from auth0_webhooks.payload.body import Body
 from auth0_webhooks.payload.envelope import NO_ENVELOPE, Envelope
 
 Form = Literal["event", "array", "lines"]
@@ -45,12 +46,16 @@ class Payload:
     :param max_events: the most events in one POST, 1 to ``MOST_EVENTS``; has no effect on single events.
     :param max_bytes: the largest body of one POST before compression; a single event may be larger.
     :param envelope: the envelope around each event.
+    :param body: makes the JSON that is sent of each event, instead of an envelope.
+    :param media_type: the ``Content-Type``, if it is not the form's own.
     """
 
     form: Form = "event"
     max_events: int = 100
     max_bytes: int = 1_000_000
     envelope: Envelope = NO_ENVELOPE
+    body: Body | None = None
+    media_type: str | None = None
 
     @property
     def most_outstanding(self) -> int:
@@ -60,6 +65,8 @@ class Payload:
     @property
     def content_type(self) -> str:
         """The media type of a POST's body."""
+        if self.media_type:
+            return self.media_type
         if self.form == "lines":
             return "application/x-ndjson"
         if self.envelope.kind == "cloudevents":
@@ -69,7 +76,8 @@ class Payload:
     def groups(self, events: Sequence[LogEvent]) -> list[int]:
         """For each event, the index in ``events`` at which its POST ends.
 
-        The result depends only on the events, not on which of them are done, so a later try makes the same POSTs.
+        The result depends only on the events, not on which of them are done, so a later try makes the same POSTs. Of what
+        ``body`` makes the size is not known yet: the events themselves are counted.
         """
         if self.form == "event":
             return list(range(1, len(events) + 1))
@@ -86,13 +94,23 @@ class Payload:
             size += more
         return ends + [len(events)] * (len(events) - start)
 
-    def message(self, events: Sequence[LogEvent]) -> Message:
-        """The POST of these events."""
-        if self.form == "event":
-            event = events[0]
-            return Message(event.log_id, self.envelope.wrap(event), (event.log_id,))
+    def text(self, event: LogEvent) -> str:
+        """The JSON that is sent of one event.
+
+        :raises NoBodyError: when ``body`` makes nothing of it.
+        """
+        return self.body.of(event) if self.body else self.envelope.wrap(event)
+
+    def message(self, events: Sequence[LogEvent], texts: Sequence[str] | None = None) -> Message:
+        """The POST of these events.
+
+        :param texts: what :meth:`text` gives for each of them, if it is known.
+        :raises NoBodyError: as :meth:`text`.
+        """
         log_ids = tuple(event.log_id for event in events)
-        texts = [self.envelope.wrap(event) for event in events]
+        texts = texts or [self.text(event) for event in events]
+        if self.form == "event":
+            return Message(log_ids[0], texts[0], log_ids)
         if self.form == "lines":
             # In JSON text a raw line break can only be whitespace between tokens.
             body = "".join(text.replace("\r", " ").replace("\n", " ") + "\n" for text in texts)

@@ -23,6 +23,7 @@ from auth0_webhooks.filtering.log_types import LEVELS, parse_level, types_of
 from auth0_webhooks.filtering.selection import Selection
 from auth0_webhooks.filtering.where import Where
 from auth0_webhooks.names import DEAD_LETTER_DAG_ID, checkpoint_key
+from auth0_webhooks.payload.body import Body
 from auth0_webhooks.payload.envelope import Kind
 from auth0_webhooks.payload.payload import MOST_EVENTS, Form
 from auth0_webhooks.privacy.redaction import parse_rules
@@ -31,6 +32,9 @@ from auth0_webhooks.times import iso, parse_time
 from auth0_webhooks.wording import did_you_mean, shortened
 
 MAX_CONCURRENT_CALLS = 100
+
+_MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+( *; *[\w-]+=([\w.+-]+|\"[\w ./:+-]*\"))*", re.ASCII)
+"""Type, subtype and parameters (RFC 9110, 8.3.1)."""
 
 
 def parse_types(value: Any) -> list[str]:
@@ -78,6 +82,16 @@ def _parse_where(value: Any) -> Any:
     if not isinstance(value, str):
         raise ValueError("expected an expression such as connection == 'Users'")  # noqa: TRY004 - pydantic reports only ValueError
     Where(value)
+    return value
+
+
+def _parse_body(value: Any) -> Any:
+    if value is None:
+        return None
+    if not isinstance(value, str) or not value.strip():
+        # Without quotes, YAML reads an expression in braces as a mapping.
+        raise ValueError("expected an expression in quotes, or on the lines after '>-', such as '{text: description}'")
+    Body(value)
     return value
 
 
@@ -211,6 +225,15 @@ class Route(BaseModel):
         description="`none` sends the event as Auth0 wrote it. `standard` puts it into the envelope of Standard Webhooks, "
         "`cloudevents` into that of CloudEvents 1.0, `log_stream` into that of Auth0's log streams.",
     )
+    body: Annotated[str | None, BeforeValidator(_parse_body)] = Field(
+        default=None,
+        description="A JMESPath expression whose result is sent instead of the event, such as `{text: description}`. It is "
+        "applied to each event after redaction, and excludes an envelope.",
+    )
+    content_type: str | None = Field(
+        default=None,
+        description="The `Content-Type` of a POST. Not set: that of `payload` and `envelope`, usually `application/json`.",
+    )
     include_types: Categories = Field(
         default=[],
         description="Send the log types of these Auth0 categories, too, such as `auth.login.fail`. `auth.login` includes every "
@@ -252,6 +275,20 @@ class Route(BaseModel):
         # Airflow's notifier sends every key of the extra as a header; the webhook's extra can hold the key of the pseudonyms.
         if value is not None and value == others.data.get("webhook_conn_id"):
             raise ValueError("expected a connection of its own, not the webhook's")
+        return value
+
+    @field_validator("body")
+    @classmethod
+    def _alone(cls, value: str | None, others: ValidationInfo) -> str | None:
+        if value is not None and others.data.get("envelope", "none") != "none":
+            raise ValueError("expected either a body or an envelope, not both")
+        return value
+
+    @field_validator("content_type")
+    @classmethod
+    def _media_type(cls, value: str | None) -> str | None:
+        if value is not None and not _MEDIA_TYPE.fullmatch(value):
+            raise ValueError("expected a media type such as application/json or text/plain; charset=utf-8")
         return value
 
     @property

@@ -11,6 +11,7 @@ import yaml
 from pydantic import ValidationError
 
 from auth0_webhooks.errors import SeveralMistakesError
+from auth0_webhooks.filtering.event_fields import unknown_field_warnings
 from auth0_webhooks.filtering.log_types import unknown_type_warning
 from auth0_webhooks.settings.route import Route, describe, parse_types
 from auth0_webhooks.settings.source import Entry, Problem, Source, SourceError, is_settings, line_in
@@ -194,12 +195,15 @@ class _Reader:
             self._add(entry.line if entry else line, place, describe(detail))
 
     def _note_types(self, setting: Entry, value: Any, place: str) -> None:
-        """Note the log types that are not in the table: they may be new, or misspelled."""
+        """Note the log types and fields that are not in the tables: they may be new, or misspelled."""
         with contextlib.suppress(ValueError):
             for code in parse_types(value) if setting.key in {"log_types", "exclude_types"} else ():
                 if warning := unknown_type_warning(code):
                     line = line_in(setting.node, code) or setting.line
                     self._notes[Mistake(self._name, line, place, f"key {setting.key!r}: note: {warning}")] = None
+            if setting.key in {"where", "body"} and isinstance(value, str):
+                for warning in unknown_field_warnings(value):
+                    self._notes[Mistake(self._name, setting.line, place, f"key {setting.key!r}: note: {warning}")] = None
 
     def _note(self, place: str, problems: list[Problem]) -> None:
         for problem in problems:

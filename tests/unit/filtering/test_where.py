@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auth0_webhooks.filtering.budget import BUDGET, CHARACTERS, PER_NODE, BudgetedInterpreter, BudgetExceededError
+from auth0_webhooks.filtering.expression import _compiled
 from auth0_webhooks.filtering.selection import Selection, Tally, select
-from auth0_webhooks.filtering.where import Where, _compiled
+from auth0_webhooks.filtering.where import Where
 from tests.support.factory import events, one_batch
 from tests.support.shapes import shaped_logs
 

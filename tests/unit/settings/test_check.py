@@ -45,6 +45,14 @@ def test_a_log_type_that_is_not_known_is_a_note_and_no_mistake(folder, capsys):
     assert summary == "1 route in 1 file: no mistakes"
 
 
+def test_a_field_that_no_log_type_has_is_a_note_and_no_mistake(folder, capsys):
+    folder(routes="routes:\n  a:\n    where: usr_id == 'x'\n    body: '{text: descripton}'\n")
+    assert main(["check", "routes.yaml"]) == 0
+    first, second, _ = capsys.readouterr().out.splitlines()
+    assert first.startswith("routes.yaml:3: route 'a': key 'where': note: no known log type has a field 'usr_id'")
+    assert second.startswith("routes.yaml:4: route 'a': key 'body': note: no known log type has a field 'descripton'")
+
+
 def test_a_name_that_two_files_use_is_a_mistake(folder, capsys):
     folder(one="routes:\n  a: {}\n", two="routes:\n\n  a: {}\n")
     assert main(["check", "one.yaml", "two.yaml"]) == 1

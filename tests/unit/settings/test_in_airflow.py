@@ -17,16 +17,17 @@ FULL = {
     "max_events": 7, "max_bytes": 2000, "gzip": True, "allow_private_addresses": False, "envelope": "cloudevents",
     "include_types": ["auth.login.fail"], "where": "connection == 'Users'", "redact": {"user_name": "mask"},
 }  # fmt: skip
+OWN_BODY = {"name": "own", "body": "{text: description}", "content_type": "text/plain"}
 
 
-@pytest.mark.parametrize("settings", [{"name": "r"}, {"name": "r", "start_from": "now", "watch": 1.5}, FULL])
+@pytest.mark.parametrize("settings", [{"name": "r"}, {"name": "r", "start_from": "now", "watch": 1.5}, FULL, OWN_BODY])
 def test_a_route_is_read_as_it_was_written(settings):
     route = Route(**settings)
     assert from_extra(json.loads(json.dumps(to_extra(route)))) == route
 
 
 def test_every_setting_is_tried():
-    assert set(FULL) == set(Route.model_fields)
+    assert {*FULL, *OWN_BODY} == set(Route.model_fields)
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,11 @@ def test_a_route_that_sets_nearly_everything():
     assert " ".join(sentences(route, NOW)) == words(ELABORATE)
 
 
+def test_a_body_and_its_media_type_are_shown():
+    shown = " ".join(sentences(Route(name="r", body="{text: description}", content_type="text/x"), NOW))
+    assert "one event per POST, each as this makes it: {text: description}, as text/x, up to 5 POSTs at a time" in shown
+
+
 def test_the_docs_show_what_the_route_of_readme_does(tmp_path):
     (tmp_path / "routes.yaml").write_text(
         re.search(r"```yaml\n(.*?)```", (PROJECT / "README.md").read_text(encoding="utf-8"), re.DOTALL)[1], encoding="utf-8"
