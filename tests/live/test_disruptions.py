@@ -65,7 +65,7 @@ def test_a_locked_database_in_mid_delivery_costs_at_most_the_bound(route, airflo
             saved_before = len(run.receiver.accepted)
             deadline = time.monotonic() + 12
             while time.monotonic() < deadline:
-                assert len(run.receiver.accepted) <= saved_before + 250
+                assert len(run.receiver.accepted) <= saved_before + BOUND
                 time.sleep(0.1)
             database.execute("rollback")
     end_of(run, disrupting, before)
