@@ -37,7 +37,7 @@ env:  ## Write .env, airflow.env and connections.env for docker compose, or add 
 
 docs: $(READY)  ## Write docs/settings.md, docs/log-types.md and the schema of the routes file from the code
 	@PYTHONPATH=plugins $(BIN)/python -m auth0_webhooks.filtering.log_types > docs/log-types.md
-	@PYTHONPATH=plugins $(BIN)/python -m tests.support.settings_page
+	@PYTHONPATH=plugins $(BIN)/python -m tests.support.programs.settings_page
 
 guarantees: $(READY)  ## Run the fault matrix and write docs/guarantees.md from the results
 	@WRITE_DOCS=1 $(BIN)/python -m pytest -q tests/unit/delivery/test_guarantees.py

@@ -102,7 +102,7 @@ def _progress(airflow: LocalAirflow, receiver: Receiver, run_id: str, say: Any) 
 
 
 def _report_text(airflow: LocalAirflow, run_id: str) -> str:
-    from auth0_webhooks.ledger import Report
+    from auth0_webhooks.operators.ledger import Report
 
     stored = airflow.report(DAG_ID, run_id)
     return "\n".join(f"  {line}" for line in Report(**stored).text().splitlines()) if stored else "  the run wrote no report"

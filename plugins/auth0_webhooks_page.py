@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from auth0_webhooks.plugin import from_folder
+from auth0_webhooks.page.plugin import from_folder
 
 Auth0WebhooksPage = from_folder(__file__)

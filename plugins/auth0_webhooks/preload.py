@@ -19,7 +19,7 @@ MODULES = (
     "jinja2.ext",
     "jsonschema",
     # The route's: its DAG, and what the three tasks import when they run.
-    "auth0_webhooks.plugin",
+    "auth0_webhooks.page.plugin",
     "auth0_webhooks.authoring",
     "auth0_webhooks.delivery.delivery",
     "auth0_webhooks.delivery.probe",

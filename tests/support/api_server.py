@@ -60,7 +60,7 @@ def report(**counts: Any) -> dict[str, Any]:
     """A run's report, with what is usual where nothing is said."""
     from dataclasses import asdict
 
-    from auth0_webhooks.ledger import Report
+    from auth0_webhooks.operators.ledger import Report
 
     return asdict(Report(**{"route": "r", "run_id": "x", "outcome": "everything wanted was delivered", **counts}))
 

@@ -13,10 +13,10 @@ from typing import Any
 from airflow.sdk.exceptions import DownstreamTasksSkipped
 
 from auth0_webhooks.errors import BatchesMixedError, BatchMissingError
-from auth0_webhooks.ledger import Report
 from auth0_webhooks.model.checkpoint import before, parse_checkpoint
 from auth0_webhooks.model.events import Position
 from auth0_webhooks.names import DELIVER, FETCH, FILTER
+from auth0_webhooks.operators.ledger import Report
 from auth0_webhooks.times import iso
 
 TASKS = (FETCH, FILTER, DELIVER)

@@ -10,7 +10,7 @@ import pytest
 from simulation.tenant import CLIENT_ID, CLIENT_SECRET
 from tests.conftest import PROJECT
 from tests.runs.dag_files.test_python_api import FIVE_LINES
-from tests.support.wheel import AIRFLOWS, Environment, airflow, build, interpreters
+from tests.wheel.support import AIRFLOWS, Environment, airflow, build, interpreters
 
 pytestmark = pytest.mark.wheel
 

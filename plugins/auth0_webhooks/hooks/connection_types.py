@@ -1,4 +1,4 @@
-"""The *Test* button of the connection types "Auth0 tenant" and "Webhook"; their forms are in ``provider.py``."""
+"""The *Test* button of the connection types "Auth0 tenant" and "Webhook"; their forms are in ``connections.provider``."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from auth0_webhooks.delivery.delivery import Delivery
-    from auth0_webhooks.ledger import Report
+    from auth0_webhooks.operators.ledger import Report
     from auth0_webhooks.settings.route import Route
     from auth0_webhooks.state.dead_letters import DeadLetterStore
 
@@ -144,7 +144,7 @@ class DeliverOperator(RouteOperator):
     def _settle(self, report: Report, run: RunSettings) -> None:
         """Enter what became of the events; without a delivery none was reached."""
         from auth0_webhooks.delivery.progress import State
-        from auth0_webhooks.ledger import age
+        from auth0_webhooks.operators.ledger import age
         from auth0_webhooks.operators.reporting import shown
 
         report.not_reached = report.selected

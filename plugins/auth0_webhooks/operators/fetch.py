@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from auth0_webhooks.hooks.auth0 import TenantHook
-    from auth0_webhooks.ledger import Report
+    from auth0_webhooks.operators.ledger import Report
     from auth0_webhooks.reading.live import Reading
     from auth0_webhooks.reading.window import Window, WindowReading
 
@@ -162,7 +162,7 @@ def _gap(reading: Reading | WindowReading) -> str | None:
 
 def _enter_place(report: Report, reading: Reading | WindowReading, retention_days: int | None) -> None:
     """Enter in the report of a failed reading its position, and how long until events are lost."""
-    from auth0_webhooks.ledger import age
+    from auth0_webhooks.operators.ledger import age
 
     report.gap = _gap(reading)
     if not report.window and reading.start.log_id:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from auth0_webhooks.ledger import Report
+from auth0_webhooks.operators.ledger import Report
 from auth0_webhooks.times import iso
 
 if TYPE_CHECKING:

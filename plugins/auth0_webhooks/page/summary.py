@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from auth0_webhooks.errors import SettingError
-from auth0_webhooks.ledger import DAY
 from auth0_webhooks.model.checkpoint import Checkpoint, parse_checkpoint, parse_record
 from auth0_webhooks.names import checkpoint_key, record_key
+from auth0_webhooks.operators.ledger import DAY
 from auth0_webhooks.settings.route import Route
 from auth0_webhooks.times import iso, parse_time
 

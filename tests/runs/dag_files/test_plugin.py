@@ -12,10 +12,10 @@ from types import ModuleType
 
 import pytest
 
-from auth0_webhooks import plugin
+from auth0_webhooks.page import plugin
 from tests.conftest import PROJECT
 
-ENTRY_POINT = EntryPoint(name="auth0_webhooks_page", group="airflow.plugins", value="auth0_webhooks.plugin:by_entry_point")
+ENTRY_POINT = EntryPoint(name="auth0_webhooks_page", group="airflow.plugins", value="auth0_webhooks.page.plugin:by_entry_point")
 
 
 def test_without_the_file_of_a_plugins_folder_the_entry_point_gives_the_plugin(monkeypatch):

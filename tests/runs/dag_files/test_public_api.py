@@ -32,7 +32,7 @@ def test_another_name_is_an_error_that_names_it():
 
 def test_the_package_itself_loads_nothing_since_every_process_of_airflow_imports_it():
     code = (
-        "import sys; before = set(sys.modules); import auth0_webhooks.provider as p; p.get_provider_info(); "
+        "import sys; before = set(sys.modules); import auth0_webhooks.connections.provider as p; p.get_provider_info(); "
         "print(*(name for name in set(sys.modules) - before if not name.startswith('auth0_webhooks')))"
     )
     assert not set(python(code)) & {"airflow", "pydantic", "yaml", "requests", "aiohttp"}

@@ -7,9 +7,9 @@ import json
 import pytest
 
 from auth0_webhooks.connections.fields import WEBHOOK_SECRETS
+from auth0_webhooks.connections.provider import get_provider_info
 from auth0_webhooks.errors import EndpointHeldError, EndpointWrongError
 from auth0_webhooks.operators.alarm import _failure, _problem, secrets_in
-from auth0_webhooks.provider import get_provider_info
 from auth0_webhooks.settings.route import Route
 
 

@@ -9,9 +9,9 @@ import pytest
 from airflow.sdk import DAG, BaseOperator
 
 from auth0_webhooks.authoring import route_tasks
-from auth0_webhooks.ledger import Report
 from auth0_webhooks.model.checkpoint import parse_checkpoint
 from auth0_webhooks.names import DELIVER, FETCH, FILTER
+from auth0_webhooks.operators.ledger import Report
 from auth0_webhooks.route_dag import route_schedule
 from auth0_webhooks.state.variables import CheckpointVariable
 from auth0_webhooks.times import iso

@@ -284,7 +284,16 @@ def test_what_a_save_that_fails_can_repeat_keeps_within_the_bound(receiver, call
 @pytest.mark.parametrize(("calls", "in_one_post"), [(5, 1), (1, 100), (5, 100)])
 def test_a_delivery_that_is_killed_in_its_midst_repeats_no_more_than_the_bound(receiver, tmp_path, calls, in_one_post):
     count, path = 6000 if in_one_post > 1 else 1500, tmp_path / "checkpoint.json"
-    command = [sys.executable, "-m", "tests.support.killed", receiver.url, str(path), str(count), str(calls), str(in_one_post)]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.support.programs.killed",
+        receiver.url,
+        str(path),
+        str(count),
+        str(calls),
+        str(in_one_post),
+    ]
     environment = {**os.environ, "PYTHONPATH": f"{PROJECT}:{PROJECT / 'plugins'}"}
     for part in (0.25, 0.6):
         receiver.delay = lambda _post: 0.005

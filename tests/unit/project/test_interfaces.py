@@ -13,10 +13,10 @@ import typing
 from datetime import datetime, timezone
 
 from auth0_webhooks import names
-from auth0_webhooks.ledger import Report
 from auth0_webhooks.model.checkpoint import Checkpoint, Hold, Writer
 from auth0_webhooks.model.events import Position
 from auth0_webhooks.operators.base import PARAMS
+from auth0_webhooks.operators.ledger import Report
 from auth0_webhooks.settings.route import Route
 from auth0_webhooks.state import health
 from tests.conftest import PROJECT

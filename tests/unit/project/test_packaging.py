@@ -12,7 +12,7 @@ import pytest
 
 import auth0_webhooks
 from tests.conftest import PROJECT
-from tests.support.wheel import build
+from tests.wheel.support import build
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -46,8 +46,8 @@ def test_the_version_is_that_of_the_package(wheel):
 def test_airflow_finds_provider_and_plugin_by_entry_points(wheel):
     (name,) = [name for name in wheel.namelist() if name.endswith("entry_points.txt")]
     text = wheel.read(name).decode()
-    assert "[apache_airflow_provider]\nprovider_info = auth0_webhooks.provider:get_provider_info" in text
-    assert "[airflow.plugins]\nauth0_webhooks_page = auth0_webhooks.plugin:by_entry_point" in text
+    assert "[apache_airflow_provider]\nprovider_info = auth0_webhooks.connections.provider:get_provider_info" in text
+    assert "[airflow.plugins]\nauth0_webhooks_page = auth0_webhooks.page.plugin:by_entry_point" in text
 
 
 def test_the_wheel_takes_every_airflow_3_from_3_3_on(wheel):

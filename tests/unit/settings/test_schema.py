@@ -14,7 +14,7 @@ from auth0_webhooks.settings.route import Route
 from auth0_webhooks.settings.routes_file import load_routes
 from auth0_webhooks.settings.schema import as_text, schema
 from tests.conftest import PROJECT
-from tests.support.settings_page import SCHEMA
+from tests.support.programs.settings_page import SCHEMA
 
 SHIPPED = PROJECT / "dags" / "webhook_routes.yaml"
 EXAMPLES = [

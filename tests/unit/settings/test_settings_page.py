@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from auth0_webhooks.settings.route import Route
-from tests.support.settings_page import GROUPS, PAGE, page
+from tests.support.programs.settings_page import GROUPS, PAGE, page
 
 
 def test_every_setting_has_a_description_and_a_place_on_the_page():

@@ -13,7 +13,7 @@ from auth0_webhooks.state import variables
 from simulation.receiver import Receiver
 from tests.conftest import PROJECT
 from tests.support.factory import log_id, most_repeated, wait_for
-from tests.support.frozen import Database, deliver
+from tests.support.programs.frozen import Database, deliver
 
 pytestmark = pytest.mark.slow
 
@@ -25,7 +25,7 @@ def frozen_worker(receiver, path):
     command = [
         sys.executable,
         "-m",
-        "tests.support.frozen",
+        "tests.support.programs.frozen",
         receiver.url,
         str(path),
         str(COUNT),

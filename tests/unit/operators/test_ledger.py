@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from auth0_webhooks.errors import LedgerError
-from auth0_webhooks.ledger import Report, age
+from auth0_webhooks.operators.ledger import Report, age
 
 
 def report(**counts):

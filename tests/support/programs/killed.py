@@ -1,4 +1,4 @@
-"""A delivery to be killed: python -m tests.support.killed URL CHECKPOINT-FILE EVENTS CALLS MAX-EVENTS."""
+"""A delivery to be killed: python -m tests.support.programs.killed URL CHECKPOINT-FILE EVENTS CALLS MAX-EVENTS."""
 
 from __future__ import annotations
 

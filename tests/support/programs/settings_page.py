@@ -1,4 +1,7 @@
-"""Writes docs/settings.md, and the schema for editors, from the fields of Route: ``python -m tests.support.settings_page``."""
+"""Writes docs/settings.md and the schema for editors: ``python -m tests.support.programs.settings_page``.
+
+Their source is the fields of Route.
+"""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def from_folder(file: str) -> type[Auth0WebhooksPage] | None:
 
 @functools.cache
 def _report_copies(file: Path) -> None:
-    beside, used = file.with_name("auth0_webhooks"), Path(__file__).resolve().parent
+    beside, used = file.with_name("auth0_webhooks"), Path(__file__).resolve().parents[1]
     if beside.is_dir() and beside != used:
         log.warning(
             "there are two copies of auth0_webhooks: the one in %s is used, the one in %s is not. Remove one of them: uninstall "
