@@ -136,6 +136,7 @@ def route_schedule(route: Route, routes: Iterable[Route] = ()) -> AssetOrTimeSch
             log_types=route.wanted_types,
             exclude_types=route.exclude_types,
             where=route.where,
+            api_endpoints=route.api_endpoints,
             checkpoint=route.checkpoint_key,
             checkpoints=sorted(sharing or [route.checkpoint_key]),
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
+from auth0_webhooks.filtering.api_endpoints import API_TYPES
 from auth0_webhooks.filtering.log_types import LEVELS, levels, log_types
 from auth0_webhooks.filtering.selection import BELOW_LEVEL, EXCLUDED
 from auth0_webhooks.settings.route import Route
@@ -49,6 +50,8 @@ def _selecting(route: Route) -> Iterator[str]:
         passing = sum(level >= route.log_level and code not in route.exclude_types for code, level in levels().items())
         but = f", but never {_named(route.exclude_types)}" if route.exclude_types else ""
         yield f"Sends events of every log type{level}{but}: {passing} of the {len(levels())} known types, and types that are new."
+    if route.api_endpoints:
+        yield f"Of these, sends only calls to the Management API ({', '.join(API_TYPES)}): {_and(route.api_endpoints)} and below."
     if route.where:
         yield f"Of these, sends only events for which this is true: {route.where}"
 

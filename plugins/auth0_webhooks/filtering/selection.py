@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+from auth0_webhooks.filtering.api_endpoints import API_TYPES, ApiEndpoints
 from auth0_webhooks.filtering.log_types import levels
 from auth0_webhooks.filtering.where import Where
 from auth0_webhooks.model.batch import Batch
@@ -21,17 +22,24 @@ class Selection:
     """A route's filter: an event is sent if no ``exclude_types`` name it, and level, type and ``where`` all match.
 
     A type that is not in the table passes the level test: Auth0 adds codes every month, and a new kind of failure must not
-    go unnoticed. For the same reason an event passes if ``where`` cannot be evaluated. Empty ``log_types`` means all.
+    go unnoticed. For the same reason an event passes if ``where`` cannot be evaluated. Empty ``log_types`` means all. With
+    ``endpoints`` only calls to the Management API pass.
     """
 
     log_level: int = 0
     log_types: frozenset[str] = frozenset()
     exclude_types: frozenset[str] = frozenset()
     where: Where | None = None
+    endpoints: ApiEndpoints | None = None
 
     def wants(self, event: LogEvent) -> bool:
         """Whether the route wants an event."""
-        return not self.reason_to_drop(event.type) and (self.where is None or self.where.fits(event.body) is not False)
+        return not self.reason_to_drop(event.type) and self.fits(event) is not False
+
+    def fits(self, event: LogEvent) -> bool | None:
+        """Whether an event matches what the route says of its content; None if that cannot be judged."""
+        tests = [test.fits(event.body) for test in (self.endpoints, self.where) if test]
+        return False if False in tests else None if None in tests else True
 
     def reason_to_drop(self, log_type: str) -> str | None:
         """Why an event of this type is left out (one of this module's constants), or None if it is wanted."""
@@ -40,6 +48,8 @@ class Selection:
         if levels().get(log_type, self.log_level) < self.log_level:
             return BELOW_LEVEL
         if self.log_types and log_type not in self.log_types:
+            return OTHER_TYPE
+        if self.endpoints and log_type not in API_TYPES:
             return OTHER_TYPE
         return None
 
@@ -66,8 +76,8 @@ def select(batch: Batch, selection: Selection, tally: Tally) -> Batch:
         if event.type not in levels():
             tally.unknown_types[event.type] += 1
         reason = selection.reason_to_drop(event.type)
-        if not reason and selection.where:
-            fits = selection.where.fits(event.body)
+        if not reason:
+            fits = selection.fits(event)
             tally.undecided += fits is None
             reason = NOT_MATCHING if fits is False else None
         if reason:

@@ -16,9 +16,11 @@ from pydantic import (
     ValidationInfo,
     WithJsonSchema,
     field_validator,
+    model_validator,
 )
 
 from auth0_webhooks.errors import SettingError, SeveralMistakesError
+from auth0_webhooks.filtering.api_endpoints import API_TYPES, ApiEndpoints, parse_endpoint
 from auth0_webhooks.filtering.log_types import LEVELS, parse_level, types_of
 from auth0_webhooks.filtering.selection import Selection
 from auth0_webhooks.filtering.where import Where
@@ -101,6 +103,10 @@ def _parse_categories(value: Any) -> list[str]:
     if wrong:
         raise SeveralMistakesError(wrong)
     return categories
+
+
+def _parse_endpoints(value: Any) -> list[str]:
+    return list(dict.fromkeys(map(parse_endpoint, parse_types(value))))
 
 
 def _no_category(name: str) -> str | None:
@@ -239,6 +245,11 @@ class Route(BaseModel):
         description="Send the log types of these Auth0 categories, too, such as `auth.login.fail`. `auth.login` includes every "
         "category below it. They are added to `log_types`.",
     )
+    api_endpoints: Annotated[list[str], BeforeValidator(_parse_endpoints), _LIST] = Field(
+        default=[],
+        description="Send only calls to these endpoints of the Management API and below, such as `[users, connections]`: the "
+        "types `sapi`, `fapi` and `mgmt_api_read`. `exclude_types` is then empty by default.",
+    )
     where: Annotated[str | None, BeforeValidator(_parse_where)] = Field(
         default=None, description="Send only events for which this JMESPath expression is true, such as `connection == 'Users'`."
     )
@@ -277,6 +288,22 @@ class Route(BaseModel):
             raise ValueError("expected a connection of its own, not the webhook's")
         return value
 
+    @model_validator(mode="before")
+    @classmethod
+    def _management_api(cls, settings: Any) -> Any:
+        # The default of exclude_types would leave out all that api_endpoints selects.
+        if isinstance(settings, dict) and settings.get("api_endpoints") and "exclude_types" not in settings:
+            return {**settings, "exclude_types": []}
+        return settings
+
+    @field_validator("api_endpoints")
+    @classmethod
+    def _not_excluded(cls, value: list[str], others: ValidationInfo) -> list[str]:
+        left_out = [code for code in others.data.get("exclude_types", ()) if code in API_TYPES]
+        if value and left_out:
+            raise ValueError(f"it selects {', '.join(left_out)}, which the route's exclude_types leaves out: remove that there")
+        return value
+
     @field_validator("body")
     @classmethod
     def _alone(cls, value: str | None, others: ValidationInfo) -> str | None:
@@ -305,7 +332,8 @@ class Route(BaseModel):
     def selection(self) -> Selection:
         """The route's filter."""
         where = Where(self.where) if self.where else None
-        return Selection(self.log_level, frozenset(self.wanted_types), frozenset(self.exclude_types), where)
+        endpoints = ApiEndpoints(self.api_endpoints) if self.api_endpoints else None
+        return Selection(self.log_level, frozenset(self.wanted_types), frozenset(self.exclude_types), where, endpoints)
 
     def next_tick(self, moment: datetime | None) -> datetime | None:
         """The next time of the schedule after a moment (UTC): the end of the data interval that begins at the moment."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Hashable, Iterable
+from collections.abc import AsyncIterator, Hashable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
 from auth0_webhooks.errors import AirflowUnavailableError, BudgetUsedError, TenantRefusedError, WebhookRouteError
+from auth0_webhooks.filtering.api_endpoints import ApiEndpoints
 from auth0_webhooks.filtering.selection import Selection
 from auth0_webhooks.filtering.where import Where
 from auth0_webhooks.model.checkpoint import parse_checkpoint
@@ -148,7 +149,7 @@ class LogWatch(BaseEventTrigger):
 
     :param seconds: between looks.
     :param checkpoint: the Variable of the route's own checkpoint.
-    :param log_level: with ``log_types``, ``exclude_types`` and ``where`` the route's filter.
+    :param log_level: with ``log_types``, ``exclude_types``, ``where`` and ``api_endpoints`` the route's filter.
     :param checkpoints: the checkpoint Variables of all routes that watch this tenant at this pace.
     :param remind_seconds: how long after a wake-up of which no run came the route is woken again.
     """
@@ -165,6 +166,7 @@ class LogWatch(BaseEventTrigger):
         checkpoint: str,
         checkpoints: list[str],
         where: str | None = None,
+        api_endpoints: Sequence[str] = (),
         remind_seconds: float = REMIND_SECONDS,
     ) -> None:
         super().__init__()
@@ -178,6 +180,7 @@ class LogWatch(BaseEventTrigger):
             "checkpoint": checkpoint,
             "checkpoints": checkpoints,
             "where": where,
+            "api_endpoints": list(api_endpoints),
             "remind_seconds": remind_seconds,
         }
 
@@ -229,7 +232,10 @@ class LogWatch(BaseEventTrigger):
         """
         kwargs = self._kwargs
         where = Where(kwargs["where"]) if kwargs["where"] else None
-        selection = Selection(kwargs["log_level"], frozenset(kwargs["log_types"]), frozenset(kwargs["exclude_types"]), where)
+        endpoints = ApiEndpoints(kwargs["api_endpoints"]) if kwargs["api_endpoints"] else None
+        selection = Selection(
+            kwargs["log_level"], frozenset(kwargs["log_types"]), frozenset(kwargs["exclude_types"]), where, endpoints
+        )
         unread, wakes, came = None, WakeUps(kwargs["remind_seconds"]), True
         async for seen in shared_stream:
             wanted = seen.many or any(map(selection.wants, seen.events))

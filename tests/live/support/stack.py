@@ -56,7 +56,9 @@ OTHERS: dict[str, dict[str, Any]] = {
 @contextlib.contextmanager
 def running_airflow(home: Path, *, only_page: bool = False) -> Iterator[LocalAirflow]:
     """The Airflow of all live tests, with all routes (or those of the page), each paused."""
-    dags = shutil.copytree(PROJECT / "dags", home / "dags", ignore=shutil.ignore_patterns("__pycache__", "*.yaml"))
+    dags = shutil.copytree(
+        PROJECT / "dags", home / "dags", ignore=shutil.ignore_patterns("__pycache__", "*.yaml", "management_api_*")
+    )
     shutil.copy(PROJECT / "tests" / "support" / "dags" / "webhook_routes.py", dags)
     (dags / "waits.json").write_text(json.dumps({"task_retry": 1.0}), encoding="utf-8")
     routes = PAGE if only_page else {**PAGE, **OTHERS}

@@ -16,7 +16,7 @@ SCHEMA = PROJECT / "dags" / "webhook_routes.schema.json"
 
 GROUPS = {
     "The first day": ("auth0_conn_id", "webhook_conn_id", "log_types", "log_level", "start_from", "watch", "schedule"),
-    "Which events are sent": ("include_types", "exclude_types", "where"),
+    "Which events are sent": ("include_types", "exclude_types", "api_endpoints", "where"),
     "What a POST contains": ("payload", "max_events", "max_bytes", "gzip", "envelope", "body", "content_type", "redact"),
     "How events are delivered": (
         "concurrent_calls",
