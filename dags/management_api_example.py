@@ -1,6 +1,6 @@
 """An example, paused until you enable it: calls to the Management API that concern users, as an Airflow DAG of one route.
 
-It sends {date, request, response} of each call, as the webtask auth0-api-hooks did. docs/recipes.md has more.
+It sends {date, request, response} of each call, as auth0-api-hooks-webtask did. docs/recipes.md has more.
 """
 
 from __future__ import annotations
