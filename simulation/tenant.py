@@ -19,6 +19,7 @@ from typing import Any
 
 from aiohttp import web
 
+from auth0_webhooks.reading.machine import Machine
 from simulation.events import event_text, make_event
 from simulation.server import Server
 from simulation.tenant_faults import error_answer, faulty_answer
@@ -97,6 +98,11 @@ class Tenant(Server):
         step = timedelta(seconds=spread / max(count, 1))
         kinds = chance.choices(list(types), list(types.values()), k=count)
         return [self.add(kind, when=start + number * step) for number, kind in enumerate(kinds)]
+
+    def start(self) -> None:
+        """Serve; readers on this machine forget the rate limit of an earlier tenant on the same port."""
+        super().start()
+        Machine(self.url).path.unlink(missing_ok=True)
 
     def expire(self, count: int) -> None:
         """Forget the oldest events, as the end of their retention does."""

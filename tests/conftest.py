@@ -51,12 +51,11 @@ def receiver() -> Iterator[Receiver]:
 def tenant() -> Iterator[Tenant]:
     """A simulated Auth0 tenant over real HTTP, its log empty."""
     with Tenant().running() as running:
-        forget(running)
         yield running
 
 
 def forget(tenant: Tenant) -> None:
-    """Remove what this machine knows of the rate limit of a tenant, or of an earlier one on the same port."""
+    """Remove what this machine knows of the rate limit of a tenant."""
     Machine(tenant.url).path.unlink(missing_ok=True)
 
 
