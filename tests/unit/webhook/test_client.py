@@ -148,7 +148,8 @@ def test_an_answer_before_the_body_is_sent_counts(size, closes):
             answers = {post(endpoint(url), message).status for _ in range(5)}
         finally:
             done.set()
-    assert answers == {413}
+    # TCP lets a server that closes amid a body destroy its own answer; then the POST counts as unanswered, and is retried.
+    assert answers <= ({413, None} if closes else {413})
 
 
 def test_an_endless_answer_is_not_read_to_its_end():
