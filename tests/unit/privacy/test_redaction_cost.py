@@ -117,10 +117,20 @@ def test_encodings_that_alternate_more_often_than_they_are_undone_are_masked_as_
     assert redacted({"type": "s", "details": {"text": text, "other": "x"}})["details"] == {"text": MASK, "other": "x"}
 
 
+@pytest.mark.parametrize("count", [1, 20], ids=["one value", "many"])
+def test_a_text_in_which_values_could_begin_at_too_many_places_is_masked_as_a_whole(count):
+    users = [{"user_name": f"{'a' * 1_000}{number:02d}"} for number in range(count)]
+    event = {"type": "s", "details": {"users": users, "text": "a" * 5_000, "other": "of nobody"}}
+    left = redacted(event)["details"]
+    assert (left["text"], left["other"]) == (MASK, "of nobody")
+    assert work(event_of(event)) <= PER_CHARACTER * len(json.dumps(event)) + 20_000
+
+
 def test_an_event_with_more_values_than_are_searched_for_keeps_its_structure_and_no_text():
     people = [f"user{number}@example.com" for number in range(MOST_VALUES + 1)]
     event = {"type": "s", "log_id": "1", "date": "d", "n": 5, "details": {"to": people, "text": " ".join(people), people[0]: 1}}
-    left = redacted(event)
+    left = redacted(event | {"description": "of nobody"})
+    assert left.pop("description") == MASK
     assert {key: left[key] for key in ("type", "log_id", "date", "n")} == {"type": "s", "log_id": "1", "date": "d", "n": 5}
     assert "example" not in json.dumps(left)
     assert [type(value) for value in left["details"].values()] == [list, str, int]
