@@ -429,6 +429,19 @@ def test_batches_in_another_order_are_known_by_their_numbers_and_places(walk):
     assert walk.receiver.posts == []
 
 
+def test_a_result_that_counts_fewer_batches_than_were_read_sends_nothing(walk):
+    for _ in range(20):
+        walk.tenant.add("s")
+    run = walk.start(None)
+    do(walk, run, FETCH, FILTER)
+    fetched = walk.backend.xcoms(run)[FETCH, "return_value"]
+    walk.backend.set_xcom(run, FETCH, "return_value", {**fetched, "batches": fetched["batches"] - 1})
+    do(walk, run, DELIVER)
+    assert "events are missing after the last batch of task 'filter'" in str(walk.raised)
+    assert walk.receiver.posts == []
+    assert walk.backend.checkpoint() is None
+
+
 @pytest.mark.parametrize(("task", "key"), [(FETCH, "batches_end"), (FILTER, "fetch")])
 def test_what_an_earlier_version_handed_on_is_refused_and_delivered_by_the_next_run(walk, task, key):
     run = walk.start(None)
