@@ -160,6 +160,7 @@ GREEDY = {
     "sorts by a key what it doubles": f"texts|{again('sort_by([@,@][],&@)')}",
     "reverses what it doubles": f"texts|{again('[@,@][]|[::-1]')}",
     "merges what it doubles": f"@|{again('merge(@,{x:@,y:@})')}|to_string(@)",
+    "flattens one list many times": f"texts|{again('[' + ','.join('@' * 150) + ']', 2)}|[]|[]",
 }
 
 
@@ -168,7 +169,10 @@ def test_an_expression_that_costs_too_much_leaves_the_event_undecided(expression
     assert Where(expression).fits(json.dumps(LARGE)) is None
 
 
-@pytest.mark.parametrize("name", ["doubles a list", "doubles a text", "doubles a list of lists, to write it down"])
+@pytest.mark.parametrize(
+    "name",
+    ["doubles a list", "doubles a text", "doubles a list of lists, to write it down", "flattens one list many times"],
+)
 def test_an_expression_that_costs_too_much_takes_little_memory(name):
     body, where = json.dumps(LARGE), Where(GREEDY[name])
     tracemalloc.start()
