@@ -12,7 +12,7 @@ from auth0_webhooks.delivery.progress import MOST_UNSAVED, Progress, State
 from auth0_webhooks.delivery.refusals import NotKept, RefusalKeeper
 from auth0_webhooks.delivery.rejections import DeadLetters, Rejections
 from auth0_webhooks.delivery.saving import Saving
-from auth0_webhooks.delivery.stalls import Idle, in_thread, next_few, stalled
+from auth0_webhooks.delivery.stalls import Idle, in_thread, next_few, stalled, together
 from auth0_webhooks.delivery.suspects import LATER, places, try_suspect
 from auth0_webhooks.errors import (
     DeliveryStalledError,
@@ -206,18 +206,7 @@ class Delivery:
         return found[0] if found and not self._stopped.is_set() else None
 
     async def _all(self, jobs: Iterable[Coroutine[Any, Any, None]]) -> None:
-        """Run the jobs concurrently. Always await POSTs in flight: a late acknowledgement still counts."""
-        tasks = [asyncio.create_task(self._or_fail(job)) for job in jobs]
-        killed = asyncio.create_task(self._killed.wait())
-        done: asyncio.Future[list[Any]] = asyncio.gather(*tasks, return_exceptions=True)
-        either: list[asyncio.Future[Any]] = [done, killed]
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        if not done.done():
-            await asyncio.wait([done], timeout=self._waits.kill_grace)
-            for task in tasks:
-                task.cancel()
-        killed.cancel()
-        await asyncio.wait([done])
+        await together(map(self._or_fail, jobs), self._killed, self._waits.kill_grace)
 
     async def _or_fail(self, job: Coroutine[Any, Any, None]) -> None:
         """Let any error stop the run: after a batch that was not finished, the next one never starts."""
@@ -281,20 +270,13 @@ class Delivery:
         texts: dict[int, str] = {}
         unfit: dict[int, NoBodyError] = {}
         for index in group:
-            text = self._text(index)
-            if isinstance(text, str):
-                texts[index] = text
-                continue
-            unfit[index] = text
-            if self._rejections.stops_at_first:
-                break  # what is before it is sent, and nothing after it
+            try:
+                texts[index] = self._payload.text(self.progress.event(index))
+            except NoBodyError as error:  # noqa: PERF203 - costs nothing since Python 3.11
+                unfit[index] = error
+                if self._rejections.stops_at_first:
+                    break  # what is before it is sent, and nothing after it
         return texts, unfit
-
-    def _text(self, index: int) -> str | NoBodyError:
-        try:
-            return self._payload.text(self.progress.event(index))
-        except NoBodyError as error:
-            return error
 
     async def _cannot_send(self, index: int, error: NoBodyError) -> None:
         """Treat an event as ``on_reject`` says. The webhook never saw it, so it is no refusal of the webhook's."""

@@ -7,7 +7,7 @@ import contextlib
 import contextvars
 import itertools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import Any, TypeVar
 
 from auth0_webhooks.errors import DeliveryStalledError
@@ -79,3 +79,21 @@ async def next_few(source: Iterator[Result], most: int, storing: asyncio.Lock) -
     """
     async with storing:
         return await in_thread(lambda: list(itertools.islice(source, most)))
+
+
+async def together(jobs: Iterable[Coroutine[Any, Any, None]], killed: asyncio.Event, grace: float) -> None:
+    """Run the jobs at the same time until all are done. Once killed, they have ``grace`` seconds left, and then are cancelled.
+
+    POSTs in flight are always awaited: a late acknowledgement still counts. The jobs' errors are theirs to handle.
+    """
+    tasks = [asyncio.create_task(job) for job in jobs]
+    kill = asyncio.create_task(killed.wait())
+    done: asyncio.Future[list[Any]] = asyncio.gather(*tasks, return_exceptions=True)
+    either: list[asyncio.Future[Any]] = [done, kill]
+    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+    if not done.done():
+        await asyncio.wait([done], timeout=grace)
+        for task in tasks:
+            task.cancel()
+    kill.cancel()
+    await asyncio.wait([done])

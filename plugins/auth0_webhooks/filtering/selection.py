@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from auth0_webhooks.filtering.api_endpoints import API_TYPES, ApiEndpoints
@@ -32,14 +33,38 @@ class Selection:
     where: Where | None = None
     endpoints: ApiEndpoints | None = None
 
+    @classmethod
+    def of(
+        cls,
+        *,
+        log_level: int,
+        log_types: Iterable[str],
+        exclude_types: Iterable[str],
+        where: str | None,
+        api_endpoints: Collection[str],
+    ) -> Selection:
+        """The filter that a route's settings describe."""
+        return cls(
+            log_level,
+            frozenset(log_types),
+            frozenset(exclude_types),
+            Where(where) if where else None,
+            ApiEndpoints(api_endpoints) if api_endpoints else None,
+        )
+
     def wants(self, event: LogEvent) -> bool:
         """Whether the route wants an event."""
         return not self.reason_to_drop(event.type) and self.fits(event) is not False
 
     def fits(self, event: LogEvent) -> bool | None:
         """Whether an event matches what the route says of its content; None if that cannot be judged."""
-        tests = [test.fits(event.body) for test in (self.endpoints, self.where) if test]
-        return False if False in tests else None if None in tests else True
+        result: bool | None = True
+        for test in (self.endpoints, self.where):  # the cheaper one first
+            found = test.fits(event.body) if test else True
+            if found is False:
+                return False
+            result = result and found
+        return result
 
     def reason_to_drop(self, log_type: str) -> str | None:
         """Why an event of this type is left out (one of this module's constants), or None if it is wanted."""

@@ -14,7 +14,8 @@ from airflow.sdk.exceptions import AirflowTaskTimeout
 from auth0_webhooks.errors import SettingError, WebhookRouteError
 from auth0_webhooks.operators.needs import check_dag
 from auth0_webhooks.reading.window import Window, window_of
-from auth0_webhooks.settings.route import Route, check_run_settings, parse_types
+from auth0_webhooks.settings.route import Route, check_run_settings
+from auth0_webhooks.settings.values import parse_types
 from auth0_webhooks.waits import WAITS, Waits
 
 if TYPE_CHECKING:

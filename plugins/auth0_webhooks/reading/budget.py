@@ -8,9 +8,10 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from auth0_webhooks.connections.fields import LEAST_RESERVE
 from auth0_webhooks.errors import BudgetUsedError
 from auth0_webhooks.reading.machine import Machine
-from auth0_webhooks.reading.rate_limit import RESERVE, RateLimit, Seen
+from auth0_webhooks.reading.rate_limit import RateLimit, Seen
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ class Budget:
         patience: float,
         in_hand: float | None = None,
         *,
-        reserve: float = RESERVE,
+        reserve: float = LEAST_RESERVE,
         machine: Machine | None = None,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,

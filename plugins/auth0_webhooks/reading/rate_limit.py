@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import NamedTuple
 
-RESERVE = 20
-"""The share of the bucket, in percent, that reading leaves to others: Auth0 logs ``api_limit_warning`` when 80 % are used."""
+from auth0_webhooks.connections.fields import LEAST_RESERVE
+
 TRUSTED = 3600.0
 """Seconds for which, at the most, a statement about the rate limit counts, and the longest wait that one can ask for."""
 
@@ -32,7 +32,7 @@ class RateLimit(NamedTuple):
             return None
         return 2.0 if self.most < 10 else 100 / 60 if self.most < 50 else 16.0
 
-    def kept(self, reserve: float = RESERVE) -> int:
+    def kept(self, reserve: float = LEAST_RESERVE) -> int:
         """The requests that must be left after each: more than ``reserve`` percent, but never so many that none may be sent."""
         return max(0, min(int((self.most or 0) * reserve / 100) + 1, (self.most or 1) - 1))
 
@@ -60,12 +60,12 @@ class Seen(NamedTuple):
         # The header is in whole seconds, so up to one of them is not waiting.
         return min(documented, (self.limit.most or 1) / max(self.longest - 1.0, 0.1))
 
-    def for_us(self, reserve: float = RESERVE) -> float | None:
+    def for_us(self, reserve: float = LEAST_RESERVE) -> float | None:
         """The requests per second that reading may use; None if unknown."""
         limit = self.limit
         return self.a_second and self.a_second * ((limit.most or 1) - limit.kept(reserve)) / (limit.most or 1)
 
-    def wait(self, now: float, reserve: float = RESERVE, margin: float = 0.0) -> float:
+    def wait(self, now: float, reserve: float = LEAST_RESERVE, margin: float = 0.0) -> float:
         """Seconds until one more request leaves enough to others; 0 if that is unknown.
 
         It is sent at the next refill at the earliest, whatever kind that is: at the top of a window the bucket is full, and a

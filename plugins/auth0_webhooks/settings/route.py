@@ -14,116 +14,38 @@ from pydantic import (
     Field,
     ValidationError,
     ValidationInfo,
-    WithJsonSchema,
     field_validator,
     model_validator,
 )
 
-from auth0_webhooks.errors import SettingError, SeveralMistakesError
-from auth0_webhooks.filtering.api_endpoints import API_TYPES, ApiEndpoints, parse_endpoint
-from auth0_webhooks.filtering.log_types import LEVELS, parse_level, types_of
+from auth0_webhooks.errors import SettingError
+from auth0_webhooks.filtering.api_endpoints import API_TYPES
+from auth0_webhooks.filtering.log_types import types_of
 from auth0_webhooks.filtering.selection import Selection
-from auth0_webhooks.filtering.where import Where
 from auth0_webhooks.names import DEAD_LETTER_DAG_ID, checkpoint_key
-from auth0_webhooks.payload.body import Body
 from auth0_webhooks.payload.envelope import Kind
 from auth0_webhooks.payload.payload import MOST_EVENTS, Form
 from auth0_webhooks.privacy.redaction import parse_rules
 from auth0_webhooks.privacy.search import Action
-from auth0_webhooks.times import iso, parse_time
+from auth0_webhooks.settings.values import (
+    BodyExpression,
+    Categories,
+    Condition,
+    Count,
+    CountOrNone,
+    Endpoints,
+    Level,
+    Start,
+    Types,
+    Watch,
+)
+from auth0_webhooks.times import iso
 from auth0_webhooks.wording import did_you_mean, shortened
 
 MAX_CONCURRENT_CALLS = 100
 
 _MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+( *; *[\w-]+=([\w.+-]+|\"[\w ./:+-]*\"))*", re.ASCII)
 """Type, subtype and parameters (RFC 9110, 8.3.1)."""
-
-
-def parse_types(value: Any) -> list[str]:
-    """Turn a list or a comma-separated text of log types into a list without spaces and repeats.
-
-    :raises ValueError: when it is neither.
-    """
-    if value is None:
-        return []
-    if isinstance(value, str):
-        value = value.split(",")
-    if not isinstance(value, list) or not all(isinstance(code, str) for code in value):
-        raise ValueError("expected a list of log types, or a text with commas between them")
-    return list(dict.fromkeys(code.strip() for code in value if code.strip()))
-
-
-def _parse_start(value: Any) -> Any:
-    if value in ("oldest", "now"):
-        return value
-    try:
-        return parse_time(value)
-    except ValueError:
-        raise ValueError("expected oldest, now, or a date-time such as 2026-11-22T10:00:00Z") from None
-
-
-def _parse_watch(value: Any) -> Any:
-    # YAML reads "off" as false.
-    if value is False or value in ("off", None):
-        return None
-    if isinstance(value, bool):
-        raise ValueError("expected off, or the seconds between two checks")  # noqa: TRY004 - pydantic reports only ValueError
-    return value
-
-
-def _not_bool(value: Any) -> Any:
-    # YAML reads "yes" and "on" as true, which pydantic would take for the number 1.
-    if isinstance(value, bool):
-        raise ValueError("expected a whole number")  # noqa: TRY004 - pydantic reports only ValueError
-    return value
-
-
-def _parse_where(value: Any) -> Any:
-    if value is None:
-        return None
-    if not isinstance(value, str):
-        raise ValueError("expected an expression such as connection == 'Users'")  # noqa: TRY004 - pydantic reports only ValueError
-    Where(value)
-    return value
-
-
-def _parse_body(value: Any) -> Any:
-    if value is None:
-        return None
-    if not isinstance(value, str) or not value.strip():
-        # Without quotes, YAML reads an expression in braces as a mapping.
-        raise ValueError("expected an expression in quotes, or on the lines after '>-', such as '{text: description}'")
-    Body(value)
-    return value
-
-
-def _parse_categories(value: Any) -> list[str]:
-    categories = parse_types(value)
-    wrong = {category: problem for category in categories if (problem := _no_category(category))}
-    if wrong:
-        raise SeveralMistakesError(wrong)
-    return categories
-
-
-def _parse_endpoints(value: Any) -> list[str]:
-    return list(dict.fromkeys(map(parse_endpoint, parse_types(value))))
-
-
-def _no_category(name: str) -> str | None:
-    try:
-        types_of(name)
-    except ValueError as error:
-        return str(error)
-    return None
-
-
-_LIST = WithJsonSchema({"anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "string"}, {"type": "null"}]})
-
-Level = Annotated[int, BeforeValidator(parse_level), WithJsonSchema({"enum": [*LEVELS, *range(len(LEVELS))]})]
-Types = Annotated[list[str], BeforeValidator(parse_types), _LIST]
-Categories = Annotated[list[str], BeforeValidator(_parse_categories), _LIST]
-Count = Annotated[int, BeforeValidator(_not_bool)]
-Seconds = Annotated[float, Field(ge=1, le=3600)]
 
 
 class Route(BaseModel):
@@ -158,7 +80,7 @@ class Route(BaseModel):
         le=MAX_CONCURRENT_CALLS,
         description="POSTs that are open at the same time. 1 keeps the order of the log.",
     )
-    start_from: Annotated[Literal["oldest", "now"] | datetime, BeforeValidator(_parse_start)] = Field(
+    start_from: Start = Field(
         default="oldest",
         description="Where the first run starts: at the `oldest` event that the tenant still has, `now`, or at a date-time such "
         "as `2026-11-22T10:00:00Z`. It has no effect once the route has a checkpoint.",
@@ -185,7 +107,7 @@ class Route(BaseModel):
         le=1_000_000,
         description="The most events that one live run reads. The next run continues from there.",
     )
-    retention_days: Annotated[int | None, BeforeValidator(_not_bool)] = Field(
+    retention_days: CountOrNone = Field(
         default=None,
         ge=1,
         le=365,
@@ -197,9 +119,7 @@ class Route(BaseModel):
         description="When the checkpoint's event is no longer in Auth0's log: `go_on` reports the gap and continues from the "
         "oldest event left; `stop` fails the run.",
     )
-    watch: Annotated[
-        Seconds | None, BeforeValidator(_parse_watch, json_schema_input_type=Seconds | Literal["off", False] | None)
-    ] = Field(
+    watch: Watch = Field(
         default=3.0,
         description="Seconds between two checks of the log by the triggerer; an event that the route wants starts a run at once. "
         "`off`: only `schedule` starts runs.",
@@ -231,7 +151,7 @@ class Route(BaseModel):
         description="`none` sends the event as Auth0 wrote it. `standard` puts it into the envelope of Standard Webhooks, "
         "`cloudevents` into that of CloudEvents 1.0, `log_stream` into that of Auth0's log streams.",
     )
-    body: Annotated[str | None, BeforeValidator(_parse_body)] = Field(
+    body: BodyExpression = Field(
         default=None,
         description="A JMESPath expression whose result is sent instead of the event, such as `{text: description}`. It is "
         "applied to each event after redaction, and excludes an envelope.",
@@ -245,12 +165,12 @@ class Route(BaseModel):
         description="Send the log types of these Auth0 categories, too, such as `auth.login.fail`. `auth.login` includes every "
         "category below it. They are added to `log_types`.",
     )
-    api_endpoints: Annotated[list[str], BeforeValidator(_parse_endpoints), _LIST] = Field(
+    api_endpoints: Endpoints = Field(
         default=[],
         description="Send only calls to these endpoints of the Management API and below, such as `[users, connections]`: the "
         "types `sapi`, `fapi` and `mgmt_api_read`. `exclude_types` is then empty by default.",
     )
-    where: Annotated[str | None, BeforeValidator(_parse_where)] = Field(
+    where: Condition = Field(
         default=None, description="Send only events for which this JMESPath expression is true, such as `connection == 'Users'`."
     )
     redact: Annotated[dict[str, Action], BeforeValidator(parse_rules)] = Field(
@@ -331,9 +251,13 @@ class Route(BaseModel):
     @property
     def selection(self) -> Selection:
         """The route's filter."""
-        where = Where(self.where) if self.where else None
-        endpoints = ApiEndpoints(self.api_endpoints) if self.api_endpoints else None
-        return Selection(self.log_level, frozenset(self.wanted_types), frozenset(self.exclude_types), where, endpoints)
+        return Selection.of(
+            log_level=self.log_level,
+            log_types=self.wanted_types,
+            exclude_types=self.exclude_types,
+            where=self.where,
+            api_endpoints=self.api_endpoints,
+        )
 
     def next_tick(self, moment: datetime | None) -> datetime | None:
         """The next time of the schedule after a moment (UTC): the end of the data interval that begins at the moment."""

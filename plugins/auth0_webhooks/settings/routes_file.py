@@ -13,8 +13,9 @@ from pydantic import ValidationError
 from auth0_webhooks.errors import SeveralMistakesError
 from auth0_webhooks.filtering.event_fields import unknown_field_warnings
 from auth0_webhooks.filtering.log_types import unknown_type_warning
-from auth0_webhooks.settings.route import Route, describe, parse_types
+from auth0_webhooks.settings.route import Route, describe
 from auth0_webhooks.settings.source import Entry, Problem, Source, SourceError, is_settings, line_in
+from auth0_webhooks.settings.values import parse_types
 from auth0_webhooks.wording import did_you_mean, shortened
 
 _ROUTES_EXPECTED = "expected the key 'routes' with one entry per route, such as 'auth0_log_webhooks:'"

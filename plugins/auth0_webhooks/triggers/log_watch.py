@@ -16,9 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
 from auth0_webhooks.errors import AirflowUnavailableError, BudgetUsedError, TenantRefusedError, WebhookRouteError
-from auth0_webhooks.filtering.api_endpoints import ApiEndpoints
 from auth0_webhooks.filtering.selection import Selection
-from auth0_webhooks.filtering.where import Where
 from auth0_webhooks.model.checkpoint import parse_checkpoint
 from auth0_webhooks.model.events import LogEvent, Position, log_id_order
 from auth0_webhooks.times import parse_time
@@ -231,10 +229,12 @@ class LogWatch(BaseEventTrigger):
         held, is left to its schedule.
         """
         kwargs = self._kwargs
-        where = Where(kwargs["where"]) if kwargs["where"] else None
-        endpoints = ApiEndpoints(kwargs["api_endpoints"]) if kwargs["api_endpoints"] else None
-        selection = Selection(
-            kwargs["log_level"], frozenset(kwargs["log_types"]), frozenset(kwargs["exclude_types"]), where, endpoints
+        selection = Selection.of(
+            log_level=kwargs["log_level"],
+            log_types=kwargs["log_types"],
+            exclude_types=kwargs["exclude_types"],
+            where=kwargs["where"],
+            api_endpoints=kwargs["api_endpoints"],
         )
         unread, wakes, came = None, WakeUps(kwargs["remind_seconds"]), True
         async for seen in shared_stream:

@@ -1,0 +1,108 @@
+"""The values of a route's settings as they are written in YAML: what each accepts, and the error if it is something else."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, WithJsonSchema
+
+from auth0_webhooks.errors import SeveralMistakesError
+from auth0_webhooks.filtering.api_endpoints import parse_endpoint
+from auth0_webhooks.filtering.log_types import LEVELS, parse_level, types_of
+from auth0_webhooks.filtering.where import Where
+from auth0_webhooks.payload.body import Body
+from auth0_webhooks.times import parse_time
+
+
+def parse_types(value: Any) -> list[str]:
+    """Turn a list or a comma-separated text of log types into a list without spaces and repeats.
+
+    :raises ValueError: when it is neither.
+    """
+    if value is None:
+        return []
+    if isinstance(value, str):
+        value = value.split(",")
+    if not isinstance(value, list) or not all(isinstance(code, str) for code in value):
+        raise ValueError("expected a list of log types, or a text with commas between them")
+    return list(dict.fromkeys(code.strip() for code in value if code.strip()))
+
+
+def _parse_start(value: Any) -> Any:
+    if value in ("oldest", "now"):
+        return value
+    try:
+        return parse_time(value)
+    except ValueError:
+        raise ValueError("expected oldest, now, or a date-time such as 2026-11-22T10:00:00Z") from None
+
+
+def _parse_watch(value: Any) -> Any:
+    # YAML reads "off" as false.
+    if value is False or value in ("off", None):
+        return None
+    if isinstance(value, bool):
+        raise ValueError("expected off, or the seconds between two checks")  # noqa: TRY004 - pydantic reports only ValueError
+    return value
+
+
+def _not_bool(value: Any) -> Any:
+    # YAML reads "yes" and "on" as true, which pydantic would take for the number 1.
+    if isinstance(value, bool):
+        raise ValueError("expected a whole number")  # noqa: TRY004 - pydantic reports only ValueError
+    return value
+
+
+def _parse_where(value: Any) -> Any:
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise ValueError("expected an expression such as connection == 'Users'")  # noqa: TRY004 - pydantic reports only ValueError
+    Where(value)
+    return value
+
+
+def _parse_body(value: Any) -> Any:
+    if value is None:
+        return None
+    if not isinstance(value, str) or not value.strip():
+        # Without quotes, YAML reads an expression in braces as a mapping.
+        raise ValueError("expected an expression in quotes, or on the lines after '>-', such as '{text: description}'")
+    Body(value)
+    return value
+
+
+def _parse_categories(value: Any) -> list[str]:
+    categories = parse_types(value)
+    wrong = {category: problem for category in categories if (problem := _no_category(category))}
+    if wrong:
+        raise SeveralMistakesError(wrong)
+    return categories
+
+
+def _parse_endpoints(value: Any) -> list[str]:
+    return list(dict.fromkeys(map(parse_endpoint, parse_types(value))))
+
+
+def _no_category(name: str) -> str | None:
+    try:
+        types_of(name)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+_LIST = WithJsonSchema({"anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "string"}, {"type": "null"}]})
+
+Level = Annotated[int, BeforeValidator(parse_level), WithJsonSchema({"enum": [*LEVELS, *range(len(LEVELS))]})]
+Types = Annotated[list[str], BeforeValidator(parse_types), _LIST]
+Categories = Annotated[list[str], BeforeValidator(_parse_categories), _LIST]
+Endpoints = Annotated[list[str], BeforeValidator(_parse_endpoints), _LIST]
+Count = Annotated[int, BeforeValidator(_not_bool)]
+CountOrNone = Annotated[int | None, BeforeValidator(_not_bool)]
+Start = Annotated[Literal["oldest", "now"] | datetime, BeforeValidator(_parse_start)]
+Condition = Annotated[str | None, BeforeValidator(_parse_where)]
+BodyExpression = Annotated[str | None, BeforeValidator(_parse_body)]
+_Seconds = Annotated[float, Field(ge=1, le=3600)]
+Watch = Annotated[_Seconds | None, BeforeValidator(_parse_watch, json_schema_input_type=_Seconds | Literal["off", False] | None)]
