@@ -131,16 +131,21 @@ def read_head(connection):
 
 
 @pytest.mark.parametrize("size", [200_000, 8_000_000])
-@pytest.mark.parametrize("closes", [True, False], ids=["closes", "waits"])
-def test_an_answer_before_the_body_is_sent_counts(size, closes):
+@pytest.mark.parametrize("ends", [True, False], ids=["ends", "waits"])
+def test_an_answer_before_the_body_is_sent_counts(size, ends):
     done = threading.Event()
 
     def serve(connection):
-        with connection:
+        with connection, contextlib.suppress(OSError):
             read_head(connection)
             connection.sendall(b"HTTP/1.1 413 Too large\r\nContent-Length: 0\r\n\r\n")
-            if not closes:
+            if not ends:
                 done.wait(60)
+                return
+            # Like nginx: a close amid the body would reset the connection, and may destroy the answer on its way.
+            connection.shutdown(socket.SHUT_WR)
+            while connection.recv(65_536):
+                pass
 
     message = Message("1", json.dumps("x" * size), ("1",))
     with server(serve) as url:
@@ -148,8 +153,7 @@ def test_an_answer_before_the_body_is_sent_counts(size, closes):
             answers = {post(endpoint(url), message).status for _ in range(5)}
         finally:
             done.set()
-    # TCP lets a server that closes amid a body destroy its own answer; then the POST counts as unanswered, and is retried.
-    assert answers <= ({413, None} if closes else {413})
+    assert answers == {413}
 
 
 def test_an_endless_answer_is_not_read_to_its_end():
