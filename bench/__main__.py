@@ -6,10 +6,11 @@ import argparse
 import importlib
 import sys
 import time
+from datetime import datetime, timezone
 
-from bench.results import DOCS, machine, table_of_targets
+from bench.results import DOCS, commit, machine, quoted, table_of_targets
 
-PARTS = ("budget", "delivery", "parsing", "pipeline", "redaction")
+PARTS = ("budget", "delivery", "parsing", "pipeline", "redaction", "routes")
 
 
 def main() -> int:
@@ -17,7 +18,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Benchmarks, side by side.")
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help=f"some of: {', '.join(PARTS)}; all by default")
     asked = parser.parse_args().parts or list(PARTS)
-    began = time.monotonic()
+    began, measured = time.monotonic(), commit()
 
     def say(text: str) -> None:
         print(f"[{time.monotonic() - began:6.1f} s] {text}", flush=True)
@@ -29,9 +30,11 @@ def main() -> int:
     print(f"\n{targets}", flush=True)
     if set(asked) == set(PARTS):
         sections = "\n".join(part.markdown() for part in parts)
-        DOCS.joinpath("benchmarks.md").write_text(
-            f"# Benchmarks\n\nWritten by `make bench`, on {machine()}.\n\n{targets}\n\n{sections}", encoding="utf-8"
-        )
+        of = f"Written by `make bench` on {datetime.now(timezone.utc):%Y-%m-%d}, of commit {measured}, on {machine()}."
+        DOCS.joinpath("benchmarks.md").write_text(f"# Benchmarks\n\n{of}\n\n{targets}\n\n{sections}", encoding="utf-8")
+        figures = [target.figure for part in parts for target in part.targets]
+        for page in (DOCS.parent / "README.md", *DOCS.rglob("*.md")):
+            page.write_text(quoted(page.read_text(encoding="utf-8"), figures), encoding="utf-8")
         print(f"\ndocs/benchmarks.md is written; {(time.monotonic() - began) / 60:.0f} minutes")
     return int(any(not target.met for part in parts for target in part.targets))
 

@@ -22,6 +22,7 @@ from auth0_webhooks.model.events import LogEvent, Position
 from auth0_webhooks.payload.payload import Payload
 from auth0_webhooks.webhook.endpoint import Endpoint
 from auth0_webhooks.webhook.tls import Tls
+from bench import syslog_ng
 from bench.results import Figure, Part, at_least, draw
 from bench.sink import Sink, sink
 from simulation.events import event_text
@@ -144,6 +145,7 @@ def run(say: Callable[[str], None]) -> list[Part]:
         places = [(AT_ONCE, fast, calls) for calls in CALLS] + [(HTTPS, safe, 5)] + [("50 ms", slow, calls) for calls in CALLS]
         speeds = {(name, calls): _side_by_side(where, log, calls, say) for name, where, calls in places}
         arrays = [_rate(ours, fast, log, 5, ARRAYS) for _ in range(ROUNDS)]
+        in_c = [syslog_ng.rate(fast, log, 5) for _ in range(ROUNDS)] if syslog_ng.program() else []
         loops = {
             (AT_ONCE, "kept-alive `requests` loop", 8): [_rate(requests_loop, fast, log[:1500]) for _ in range(ROUNDS)],
             (AT_ONCE, "plain `requests.post` loop", 8): [_rate(plain_requests, fast, log[:700]) for _ in range(ROUNDS)],
@@ -165,6 +167,10 @@ def run(say: Callable[[str], None]) -> list[Part]:
             part.targets.append(at_least(ratio, 0.15))
             in_arrays = Figure("deliver in arrays of 100", tuple(arrays), "events/s")
             part.rows.append((name, "5", f"arrays of 100: {Figure('', tuple(arrays))}", "", "", ""))
+            if in_c:
+                part.rows.append((name, "5", f"syslog-ng, http(): {Figure('', tuple(in_c))}", "", "", ""))
+            times = tuple(a / b for a, b in zip(arrays, deliver, strict=True))
+            part.targets.append(at_least(Figure("deliver in arrays of 100 / in single POSTs", times, "times"), 8))
             part.targets.append(at_least(in_arrays, 60_000))
         if name == "50 ms" and calls == 5:
             # The load generator shows what 5 calls of 50 ms really allow: a timer is never exact.

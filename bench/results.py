@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import platform
+import re
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+import subprocess
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
+QUOTE = re.compile(r'\[(?P<value>[^\]]+)\]\((?P<page>[\w/]*benchmarks\.md#[\w-]+) "(?P<name>[^"]+)"\)')
 
 
 @dataclass(frozen=True)
@@ -33,11 +36,12 @@ class Figure:
 
 @dataclass(frozen=True)
 class Target:
-    """The target of a figure: ``holds`` judges the median."""
+    """The target of a figure: ``holds`` judges the median. ``why`` explains a target that is missed."""
 
     figure: Figure
     wanted: str
     holds: Callable[[float], bool]
+    why: str = ""
 
     @property
     def met(self) -> bool:
@@ -45,14 +49,14 @@ class Target:
         return self.holds(self.figure.median)
 
 
-def at_least(figure: Figure, value: float) -> Target:
+def at_least(figure: Figure, value: float, why: str = "") -> Target:
     """A target with a lower limit."""
-    return Target(figure, f"at least {_number(value)}", lambda median: median >= value)
+    return Target(figure, f"at least {_number(value)}", lambda median: median >= value, why)
 
 
-def at_most(figure: Figure, value: float) -> Target:
+def at_most(figure: Figure, value: float, why: str = "") -> Target:
     """A target with an upper limit."""
-    return Target(figure, f"at most {_number(value)}", lambda median: median <= value)
+    return Target(figure, f"at most {_number(value)}", lambda median: median <= value, why)
 
 
 @dataclass
@@ -84,7 +88,33 @@ def table_of_targets(parts: Sequence[Part]) -> str:
         for part in parts
         for target in part.targets
     ]
+    missed = [target for part in parts for target in part.targets if target.why and not target.met]
+    if missed:
+        lines += ["", "Why targets are missed:", "", *(f"- {target.figure.name}: {target.why}" for target in missed)]
     return "\n".join(lines)
+
+
+def quoted(text: str, figures: Iterable[Figure]) -> str:
+    """A page of the docs with the medians that it quotes brought up to date.
+
+    It quotes the figure that the title of a link to benchmarks.md names: ``[2,500](benchmarks.md#delivery "deliver")``.
+    """
+    medians = {figure.name: _number(figure.median) for figure in figures}
+
+    def replaced(found: re.Match[str]) -> str:
+        return f'[{medians.get(found["name"], found["value"])}]({found["page"]} "{found["name"]}")'
+
+    return QUOTE.sub(replaced, text)
+
+
+def commit() -> str:
+    """The commit that is measured, as short as git writes it, and what of it is changed."""
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(["git", *arguments], cwd=DOCS, capture_output=True, text=True, check=False)
+        return done.stdout.strip()
+
+    return (git("rev-parse", "--short=12", "HEAD") or "unknown") + (", with changes" if git("status", "--porcelain") else "")
 
 
 def machine() -> str:

@@ -82,9 +82,25 @@ class Stack:
 
     def trigger(self, dag_id: str, run_id: str) -> None:
         """Start a run, and wait for its end."""
-        self._rest("POST", f"/dags/{dag_id}/dagRuns", dag_run_id=run_id, logical_date=None)
+        self.start(dag_id, run_id)
         if self.airflow.wait_for_run(dag_id, run_id) != "success":
             raise RuntimeError(f"{dag_id} {run_id} failed")
+
+    def start(self, dag_id: str, run_id: str) -> None:
+        """Start a run."""
+        self._rest("POST", f"/dags/{dag_id}/dagRuns", dag_run_id=run_id, logical_date=None)
+
+    def wait_for_all_runs(self) -> None:
+        """Wait until no run is under way, and none is asked for."""
+        queries = (
+            "select 1 from dag_run where state in ('queued', 'running')",
+            "select 1 from asset_dag_run_queue",
+        )
+        self.airflow.wait_until(lambda: not any(map(self.airflow.rows, queries)), "the runs end", 600)
+
+    def count_of_tasks(self) -> int:
+        """How many tasks have had a process so far."""
+        return int(self.airflow.rows("select count(*) from task_instance where state != 'skipped' and pid is not null")[0][0])
 
     def _rest(self, method: str, path: str, **body: Any) -> None:
         """Call Airflow's API; retry, because it answers 500 while SQLite is locked."""
@@ -101,8 +117,8 @@ class Stack:
         self.airflow.wait_until(answered, f"{method} {path}", 30)
 
     def workers(self) -> list[psutil.Process]:
-        """The processes of the LocalExecutor; tasks are their children."""
-        return psutil.Process(self.airflow.pids()["scheduler"]).children()
+        """The processes of the LocalExecutor, and what they have forked."""
+        return psutil.Process(self.airflow.pids()["scheduler"]).children(recursive=True)
 
     def cpu(self) -> float:
         """CPU seconds that all of Airflow has used so far."""
@@ -127,8 +143,15 @@ class Stack:
 
 
 @contextlib.contextmanager
-def stack(home: Path, routes: dict[str, dict[str, Any]], mapped: int) -> Iterator[Stack]:
-    """A live Airflow with these routes, the DAG ``empty`` of three tasks, and ``mapped`` with ``mapped`` HttpOperators."""
+def stack(
+    home: Path, routes: dict[str, dict[str, Any]], mapped: int = 0, *, environment: dict[str, str] | None = None
+) -> Iterator[Stack]:
+    """A live Airflow with these routes, and if ``mapped`` with two other DAGs.
+
+    ``empty`` has three tasks, ``mapped`` so many HttpOperators.
+
+    :param environment: more environment variables for Airflow.
+    """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs,), daemon=True)
@@ -138,15 +161,20 @@ def stack(home: Path, routes: dict[str, dict[str, Any]], mapped: int) -> Iterato
             url = ours.recv()
             dags = Path(shutil.copytree(PROJECT / "dags", home / "dags", ignore=shutil.ignore_patterns("__pycache__", "*.yaml")))
             (dags / "webhook_routes.yaml").write_text(json.dumps({"routes": routes}), encoding="utf-8")
-            (dags / "beside.py").write_text(BESIDE.format(body=json.dumps({"x": "y" * 1200}), count=mapped), encoding="utf-8")
+            if mapped:
+                beside = BESIDE.format(body=json.dumps({"x": "y" * 1200}), count=mapped)
+                (dags / "beside.py").write_text(beside, encoding="utf-8")
             environment = {
+                **(environment or {}),
                 "AIRFLOW_CONN_AUTH0_BENCH": json.dumps(
                     {"conn_type": "http", "host": url, "login": CLIENT_ID, "password": CLIENT_SECRET}
                 ),
                 "AIRFLOW_CONN_WEBHOOK_BENCH": json.dumps({"conn_type": "http", "host": webhook.url}),
             }
             with LocalAirflow(home / "airflow", dags=dags, environment=environment) as airflow:
-                airflow.wait_until(lambda: len(airflow.rows("select 1 from dag")) >= len(routes) + 3, "the DAGs exist", 120)
+                airflow.wait_until(
+                    lambda: len(airflow.rows("select 1 from dag")) >= len(routes) + 1 + 2 * bool(mapped), "the DAGs exist", 120
+                )
                 yield Stack(airflow, webhook, ours)
         finally:
             ours.send("end")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import requests
 
 from bench.delivery import make_log, ours
-from bench.results import Figure, Part, at_least, at_most, table_of_targets
+from bench.results import QUOTE, Figure, Part, at_least, at_most, quoted, table_of_targets
 from bench.sink import sink
+from tests.conftest import PROJECT
 
 
 def test_a_figure_is_quoted_by_its_median_with_the_spread_behind_it():
@@ -23,6 +26,25 @@ def test_a_target_is_judged_by_the_median_and_says_met_or_missed():
         "| speed | at least 5 | 5 (4 to 9) times | met |",
         "| speed | at most 4.9 | 5 (4 to 9) times | **missed** |",
     ]
+
+
+def test_a_missed_target_is_explained_and_a_met_one_is_not():
+    figure = Figure("speed", (4.0,))
+    part = Part("P", "how", targets=[at_least(figure, 5, "the saves take a fifth"), at_most(figure, 5, "never said")])
+    assert table_of_targets([part]).splitlines()[-1] == "- speed: the saves take a fifth"
+
+
+def test_a_page_quotes_the_median_of_the_figure_that_its_link_names():
+    page = 'It sends [5](benchmarks.md#delivery "speed") and [6](docs/benchmarks.md#delivery "another").'
+    assert quoted(page, [Figure("speed", (1_234.5, 9_999.0, 3.0))]) == page.replace("[5]", "[1,234]")
+
+
+def test_the_docs_quote_what_the_benchmarks_page_says():
+    measured = (PROJECT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| ([^|]+) \| [^|]+ \| ([^| ]+)[^|]*\|", measured, re.MULTILINE))
+    for page in (PROJECT / "README.md", *(PROJECT / "docs").rglob("*.md")):
+        for quote in QUOTE.finditer(page.read_text(encoding="utf-8")):
+            assert rows.get(quote["name"]) == quote["value"], f"{page.name}: {quote[0]}"
 
 
 def test_the_receiver_counts_posts_and_repeats_and_forgets_when_told():

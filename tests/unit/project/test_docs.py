@@ -61,7 +61,7 @@ def anchors(text):
 LINKS = [
     (path.relative_to(PROJECT).as_posix(), link)
     for path in MARKDOWN
-    for link in re.findall(r"\]\(([^)\s]+)\)", CODE.sub("", path.read_text(encoding="utf-8")))
+    for link in re.findall(r"\]\(([^)\s]+)(?: \"[^\"]*\")?\)", CODE.sub("", path.read_text(encoding="utf-8")))
     if not re.match(r"https?://|mailto:", link)
 ]
 
