@@ -1,4 +1,4 @@
-"""Backfills and replays under a live Airflow, beside live runs, started by the CLI or by Airflow's API."""
+"""Backfills and replays under a live Airflow, beside live runs, started by Airflow's API as its UI does."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from auth0_webhooks.times import iso
 from tests.live.support.past import HOUR, Past
 
 
-def test_a_backfill_by_the_cli_delivers_each_interval_once_beside_a_live_run(route):
+def test_a_backfill_delivers_each_interval_once_beside_a_live_run(route):
     one = route("backfilled").enabled()
     past, receiver = Past(one), one.receiver
     now = [one.tenant.add("f") for _ in range(1000)]
@@ -17,7 +17,7 @@ def test_a_backfill_by_the_cli_delivers_each_interval_once_beside_a_live_run(rou
     receiver.behave = lambda post: 200 if post.log_id in past.ids or past.sent() else ("slow", 5)
     one.trigger("live-beside")
     one.wait_for_posts(5)
-    past.create(0, 2, "--max-active-runs", "2")
+    past.create(0, 2, max_active_runs=2)
     past.wait_for_backfills(3)
     assert one.wait_for("live-beside") == "success"
 
@@ -41,7 +41,7 @@ def test_reprocessing_delivers_an_interval_again_with_the_same_webhook_id(route)
     past, before = Past(one), one.checkpoint()
     for how in ("none", "completed"):
         one.receiver.posts.clear()
-        past.create(1, 1, "--reprocess-behavior", how)
+        past.create(1, 1, reprocess_behavior=how)
         one.airflow.wait_until(past.sent, "the backfill delivers", 120)
         past.wait_for_backfills(1)
         assert past.sent() == past.wanted(1, 1)

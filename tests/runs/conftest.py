@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from airflow.utils.db import initdb
 
 from tests.conftest import PROJECT
 from tests.support.runner import Runner
@@ -20,7 +19,7 @@ def airflow_home():
     home = Path(os.environ["AIRFLOW_HOME"])
     dags = shutil.copytree(PROJECT / "dags", home / "dags", ignore=shutil.ignore_patterns("__pycache__", "*.yaml"))
     shutil.copy(PROJECT / "tests" / "support" / "dags" / "webhook_routes.py", dags)
-    subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=True, capture_output=True, timeout=900)
+    initdb()
     return home
 
 

@@ -67,7 +67,7 @@ class Browser:
             if shown:
                 return shown[0]
             assert time.monotonic() < deadline, f"not shown within {seconds * PATIENCE:.0f} s: {xpath}"
-            time.sleep(0.1)
+            time.sleep(0.3)
 
     def click(self, xpath):
         # Again where the page is being drawn again just then.

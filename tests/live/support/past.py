@@ -12,6 +12,9 @@ HOUR = timedelta(hours=1)
 class Past:
     """Four one-hour intervals of yesterday, with events in them, at their seams and around them, in the log of a route."""
 
+    UNDER_WAY = "select id from backfill b where dag_id = ? and completed_at is null"
+    WITHOUT_RUNS = f"{UNDER_WAY} and not exists (select 1 from backfill_dag_run r where r.backfill_id = b.id)"
+
     def __init__(self, route):
         self.route, self.airflow, self.tenant = route, route.airflow, route.tenant
         self.start = (datetime.now(timezone.utc) - timedelta(days=1)).replace(minute=7, second=0, microsecond=0)
@@ -40,23 +43,25 @@ class Past:
 
     def wait_for_backfills(self, count):
         def ended():
-            active = self.airflow.rows("select 1 from backfill where dag_id = ? and completed_at is null", self.route.name)
+            active = self.airflow.rows(self.UNDER_WAY, self.route.name)
             return len(self.backfills()) >= count and self.route.all_ended() and not active
 
         self.airflow.wait_until(ended, "the backfill ends", 240)
         assert {state for _, state, *_ in self.backfills()} == {"success"}, self.backfills()
 
-    def create(self, first, last, *more):
-        """``airflow backfill create`` for some of the intervals; --to-date is inclusive."""
+    def create(self, first, last, **more):
+        """A backfill of some of the intervals, as the UI asks for it; the last one is included."""
         since, until = (self.start + number * HOUR for number in (first, last))
-        dates = ("--from-date", since.isoformat(), "--to-date", until.isoformat())
+        asked = {"dag_id": self.route.name, "from_date": since.isoformat(), "to_date": until.isoformat(), **more}
 
         def created():
             self.cancel_leftover()
-            done = self.airflow.cli("backfill", "create", "--dag-id", self.route.name, *dates, *more, check=False)
-            # On SQLite the command gives up where the database is busy, having taken back what it did: then again.
-            assert done.returncode == 0 or "database is locked" in done.stdout + done.stderr, done.stderr[-2000:]
-            return done.returncode == 0
+            try:
+                self.airflow.rest("POST", "/backfills", **asked)
+            except urllib.error.HTTPError as error:
+                # It is there already: an answer got lost while the database was busy.
+                return error.code == 409 and bool(self.airflow.rows(self.UNDER_WAY, self.route.name))
+            return True
 
         # Paused meanwhile: a scheduler that has begun one of the runs that are taken back would end itself.
         self.route.enable(on=False)
@@ -65,10 +70,6 @@ class Past:
 
     def cancel_leftover(self):
         """Where SQLite is busy even taking back can fail, and leave a backfill without runs that keeps others out."""
-        leftover = (
-            "select id from backfill b where dag_id = ? and completed_at is null and not exists "
-            "(select 1 from backfill_dag_run r where r.backfill_id = b.id)"
-        )
-        for (backfill_id,) in self.airflow.rows(leftover, self.route.name):
+        for (backfill_id,) in self.airflow.rows(self.WITHOUT_RUNS, self.route.name):
             with contextlib.suppress(urllib.error.HTTPError):
                 self.airflow.rest("PUT", f"/backfills/{backfill_id}/cancel")

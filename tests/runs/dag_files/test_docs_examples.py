@@ -8,6 +8,7 @@ import shlex
 from datetime import timedelta
 
 import pytest
+from airflow.cli import cli_parser
 
 from auth0_webhooks.dead_letter_dag import build_dead_letter_dag
 from auth0_webhooks.names import DEAD_LETTER_DAG_ID
@@ -39,6 +40,9 @@ def documented():
 
 
 EXAMPLES = documented()
+BACKFILLS = re.findall(
+    r"^airflow (backfill create .*)$", (PROJECT / "docs" / "backfill.md").read_text(encoding="utf-8"), re.MULTILINE
+)
 
 
 def test_the_documentation_has_examples_of_every_kind_of_run():
@@ -62,3 +66,10 @@ def test_an_example_runs(route, tenant, receiver, monkeypatch, dag_id, conf):
         assert route.stored_checkpoint is None
     else:
         assert sorted(receiver.accepted) == wanted(tenant)
+
+
+@pytest.mark.parametrize("command", BACKFILLS)
+def test_airflow_knows_each_option_of_a_backfill_that_is_documented(command):
+    words = shlex.split(command.replace("...", "2026-11-22T10:00:00+00:00"), comments=True)
+    given = cli_parser.get_parser().parse_args(words)
+    assert given.from_date <= given.to_date
