@@ -30,7 +30,7 @@ __all__ = [
     "route_tasks",
 ]
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 OLDEST_AIRFLOW = (3, 3)
 
 _PLACES = {
