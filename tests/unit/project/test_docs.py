@@ -95,6 +95,24 @@ def test_what_other_files_say_of_pages_is_there():
     assert [page for page in sorted(named) if not (PROJECT / page).exists()] == []
 
 
+def test_the_way_of_an_event_names_files_and_what_is_in_them():
+    page = (PROJECT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| [^|]+ \| ((?:`[\w/]+\.py`(?:, )?)+) \| ((?:`\w+`(?:, )?)+) \|$", page, re.MULTILINE)
+    assert len(rows) > 20
+    missing = []
+    for files, names in rows:
+        found = [PROJECT / "plugins" / "auth0_webhooks" / file for file in re.findall("`(.+?)`", files)]
+        code = "".join(path.read_text(encoding="utf-8") for path in found)
+        missing += [name for name in re.findall("`(.+?)`", names) if not re.search(rf"^(class|def) {name}\b", code, re.MULTILINE)]
+    assert missing == []
+
+
+def test_every_file_that_contributing_names_is_there():
+    named = re.findall(r"`((?:[\w.]+/)+[\w.]+\.(?:py|md))`", (PROJECT / "CONTRIBUTING.md").read_text(encoding="utf-8"))
+    roots = (PROJECT, PROJECT / "plugins" / "auth0_webhooks")
+    assert [name for name in named if not any((root / name).exists() for root in roots)] == []
+
+
 def test_every_picture_is_shown_on_a_page():
     shown = {link.rpartition("/")[2] for _, link in LINKS}
     assert {path.name for path in (PROJECT / "docs" / "images").iterdir()} <= shown
