@@ -142,7 +142,7 @@ class Endpoint:
             headers.append(f"webhook-signature: {self.signer.header(message.id, now, message.body)}")
         body = message.body.encode()
         if self.gzip:
-            # The signature covers the uncompressed text: receivers' frameworks decompress a body before they pass it on.
+            # The signature covers the uncompressed text: some frameworks decompress a body before the receiver's code sees it.
             headers.append("Content-Encoding: gzip")
             body = gzip.compress(body, compresslevel=5, mtime=0)
         return await session.post(headers, body)

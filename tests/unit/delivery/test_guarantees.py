@@ -133,7 +133,10 @@ def as_page() -> str:
             ),
             "A repeat is an event that was sent again although the webhook had acknowledged it with 2xx.",
             "An event without an acknowledgement is sent again: nobody can know whether the webhook processed it.",
-            "Receivers drop repeats by their `webhook-id`.",
+            (
+                "Receivers [drop repeats](receivers.md#drop-repeats) by their `webhook-id`, and those in batches by the `log_id` "
+                "of each event."
+            ),
             "",
             "| fault | events lost | repeats | what the operator sees |",
             "|---|---|---|---|",
