@@ -70,7 +70,7 @@ def _refused(service: str, server: str, key: str, error: Exception) -> str:
     """The sentence for a service that has another password than the server that it needs."""
     return (
         f"{server} refuses the password of the {service} ({_first_line(error)}). "
-        f"If you changed {key}, see docs/compose.md, Renew keys; then docker compose up -d {service}"
+        f"If you changed {key}, see docs/compose-upkeep.md, Renew keys; then docker compose up -d {service}"
     )
 
 
