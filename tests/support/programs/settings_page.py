@@ -46,6 +46,7 @@ HEAD = """\
 
 Routes are entries in `dags/webhook_routes.yaml`.
 Each entry becomes one DAG, and its key is the DAG id: letters, digits, `_`, `.` and `-`.
+A route with another name is another DAG, which [starts without a checkpoint](operations.md#rename-a-route).
 Every setting has a default.
 `defaults` applies to all routes that do not set the same key themselves.
 

@@ -325,6 +325,16 @@ def test_a_restored_backup_counts_once_its_sum_or_the_record_is_gone(store):
     assert variable("d").load() == at(5)
 
 
+def test_a_checkpoint_copied_to_the_name_of_another_route_is_continued_from(store):
+    """A route is renamed: docs/operations.md."""
+    variable().save(at(30))
+    store.values["renamed_checkpoint"] = store.values[KEY]
+    renamed = variables.CheckpointVariable("renamed_checkpoint", description="")
+    assert renamed.load() == at(30)
+    renamed.save(at(31))
+    assert variables.CheckpointVariable("renamed_checkpoint", description="").load() == at(31)
+
+
 def resealed(text, **changes):
     """The text with other values, as a version that writes them would store it."""
     stored = {key: value for key, value in {**json.loads(text), **changes}.items() if key != "sum"}
