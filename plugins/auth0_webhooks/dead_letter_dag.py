@@ -198,7 +198,7 @@ def _raise_in_the_end(report: dict[str, Outcome]) -> None:
     reasons += [f"{name}: {count} dead letters cannot be read, this task's log names each" for name, count in unreadable.items()]
     if stopped:
         raise EndpointUnavailableError(
-            f"not everything could be listed or sent again ({'; '.join(reasons)}); what is left stays set aside"
+            f"not everything could be listed or sent again ({'; '.join(reasons)}); what is left stays stored"
         )
     if unreadable:
         raise DeadLetterStoreError(f"{'; '.join(reasons)}, and what to do; all others were worked through")

@@ -101,8 +101,8 @@ def _failing(route: Route) -> Iterator[str]:
     yield f"If events have left Auth0's log before they could be read, {gap}."
     if route.alarm_conn_id:
         yield (
-            f"POSTs an alarm to connection {route.alarm_conn_id!r} if a run fails for good, or if an event waits for longer than "
-            f"{route.alarm_lag_seconds:,} s."
+            f"POSTs an alarm to connection {route.alarm_conn_id!r} if a run fails after its retries, or if an event waits for "
+            f"longer than {route.alarm_lag_seconds:,} s."
         )
     else:
         yield "Sends no alarms, because alarm_conn_id is not set."

@@ -71,7 +71,7 @@ class Rejections:
         if self._store is None:
             return EventRefusedError(
                 f"{self._what(refused)}; nothing after it is sent. Fix the webhook, or set the route's on_reject to "
-                "dead_letter to set such events aside"
+                "dead_letter to store such events as dead letters"
             )
         return self._refuses_everything(refused) if self._refusals.is_the_endpoint else None
 
@@ -88,7 +88,7 @@ class Rejections:
         if self._store is None:
             raise EventRefusedError(
                 f"event {event.log_id} (type {event.type!r}) cannot be sent: {reason}; nothing after it is sent. Change the "
-                "route, or set its on_reject to dead_letter to set such events aside"
+                "route, or set its on_reject to dead_letter to store such events as dead letters"
             )
         await self.put(event, Answer(None, str(reason), tries=0))
 
@@ -168,7 +168,7 @@ class Rejections:
 
     def _refuses_everything(self, refused: Refused) -> EndpointWrongError:
         return EndpointWrongError(
-            f"{self._what(refused)}, like the {MOST_REFUSED - 1} before it, and none was accepted; they are not set aside. Check "
-            f"what the webhook answers: each scheduled run tries at most {MOST_REFUSED} events, and normal delivery resumes once "
-            "one is accepted"
+            f"{self._what(refused)}, like the {MOST_REFUSED - 1} before it, and none was accepted; they do not become dead "
+            f"letters. Check what the webhook answers: each scheduled run tries at most {MOST_REFUSED} events, and normal "
+            "delivery resumes once one is accepted"
         )

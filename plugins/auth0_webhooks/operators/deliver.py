@@ -58,8 +58,9 @@ class DeliverOperator(RouteOperator):
         finally:
             self._settle(report, run)
             if report.dead_lettered:
-                but_for = "; set aside were" if report.outcome.startswith("failed") else ", but for events that were set aside:"
-                report.outcome += f"{but_for} {report.dead_lettered:,}"
+                but = ";" if report.outcome.startswith("failed") else ", except that"
+                events = "event" if report.dead_lettered == 1 else "events"
+                report.outcome += f"{but} {report.dead_lettered:,} {events} became dead letters"
             publish(context, run, report)
             self._note_set_aside(report, run)
         ended = self._delivery and not self._delivery.figures.held and not self._delivery.figures.moved_by_hand

@@ -117,8 +117,9 @@ class DeadLetterStore:
             write(self._path(event.log_id), content)
         except Exception as error:
             raise DeadLetterStoreError(
-                f"event {event.log_id} was refused, and cannot be set aside under {self._folder}: {type(error).__name__}; "
-                "the checkpoint stays before it. Repair the store, or change the route's dead_letter_path"
+                f"event {event.log_id} was refused, and cannot be stored as a dead letter under {self._folder}: "
+                f"{type(error).__name__}; the checkpoint stays before it. Repair the store, or change the route's "
+                "dead_letter_path"
             ) from error
         if len(self.set_aside) < NAMED:
             self.set_aside.append(letter.summary())

@@ -42,7 +42,7 @@ POSTs to the webhook in connection 'webhook_default', only at a public address: 
 1,000,000 bytes, in the envelope of CloudEvents, compressed, one POST at a time, in the order of the log.
 If the webhook refuses an event, stores it as a dead letter in s3://c@b/f and continues.
 If events have left Auth0's log before they could be read, the run fails.
-POSTs an alarm to connection 'chat' if a run fails for good, or if an event waits for longer than 900 s.
+POSTs an alarm to connection 'chat' if a run fails after its retries, or if an event waits for longer than 900 s.
 """
 
 

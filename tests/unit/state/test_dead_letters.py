@@ -187,7 +187,7 @@ def test_a_store_that_cannot_be_written_stops_the_run_and_nothing_passes_unrecor
     store = DeadLetterStore(Route(name="r", dead_letter_path=str(tmp_path / "letters")))
     receiver.behave = lambda post: 422 if post.log_id == log_id(30) else 200
     made, keeper = events(60), Keeper()
-    with pytest.raises(DeadLetterStoreError, match=f"event {log_id(30)} was refused, and cannot be set aside"):
+    with pytest.raises(DeadLetterStoreError, match=f"event {log_id(30)} was refused, and cannot be stored as a dead letter"):
         delivery(receiver.url, keeper, made, dead_letters=store).run(lambda: [one_batch(made)])
     assert keeper.stored.position == made[28].position
 

@@ -197,8 +197,8 @@ function sendLetters(route, letters, refresh) {
     "Send dead letters again",
     [`${
       known
-        ? `About ${count(known, "event")} of this route ${known === 1 ? "is" : "are"} set aside.`
-        : "No event is known to be set aside: list them first to be sure."
+        ? `This route has about ${count(known, "dead letter")}.`
+        : "No dead letter of this route is known: list them first to be sure."
     } Each is sent once more and removed after the webhook's 2xx. What is refused again stays.`],
     [],
     null,

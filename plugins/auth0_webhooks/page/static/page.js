@@ -184,12 +184,10 @@ function letters(data) {
               : "",
           ]
           : "No recent run has listed them. ",
-        found.since
-          ? `${number(found.since)} set aside since then, in the time shown.`
-          : "None set aside since, in the time shown.",
+        found.since ? `${number(found.since)} stored since then, in the time shown.` : "None stored since, in the time shown.",
       ),
     table(
-      "Set aside, with the answer that refused them",
+      "Dead letters, with the answer that refused them",
       [["Log id"], ["Type"], ["Answer"], ["Last try"], ["Tries", "number"]],
       rows,
       "None.",
