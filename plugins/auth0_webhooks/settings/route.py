@@ -127,7 +127,7 @@ class Route(BaseModel):
     alarm_conn_id: str | None = Field(
         default=None,
         min_length=1,
-        description="HTTP connection that alarms are POSTed to. It must be no webhook's. Not set: no alarms are sent.",
+        description="HTTP connection that alarms are POSTed to, not that of a webhook. Not set: no alarms are sent.",
     )
     alarm_lag_seconds: Count = Field(
         default=900, ge=1, description="The route is unhealthy if an event has been waiting for longer than this many seconds."
@@ -162,8 +162,8 @@ class Route(BaseModel):
     )
     include_types: Categories = Field(
         default=[],
-        description="Send the log types of these Auth0 categories, too, such as `auth.login.fail`. `auth.login` includes every "
-        "category below it. They are added to `log_types`.",
+        description="Send only the log types of these Auth0 categories, such as `auth.login.fail`, and those in `log_types`. "
+        "`auth.login` includes every category below it.",
     )
     api_endpoints: Endpoints = Field(
         default=[],
