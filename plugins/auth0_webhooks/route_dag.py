@@ -108,7 +108,7 @@ def add_tasks(
         execution_timeout=None,
         task_display_name="Deliver to the webhook",
         doc_md=f"POSTs to `{route.webhook_conn_id}`, {_in_a_post(route)}, {route.concurrent_calls} at a time, and moves the "
-        "checkpoint behind what was acknowledged (a window has a place of its own instead). The ledger of the run is in its "
+        "checkpoint behind what was acknowledged (a replay or backfill keeps its own position). The report of the run is in its "
         "log and in its XCom `report`. After success, and after the last failure, the batches are removed; clearing this "
         "task alone then fails and says so.",
         outlets=[drain_alias(route), delivered_alias(route)],
