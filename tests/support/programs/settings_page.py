@@ -33,7 +33,7 @@ GROUPS = {
 MORE = {
     "Which events are sent": "[Filters](filters.md) explains how the settings work together and has examples of `where`.",
     "What a POST contains": "See [payloads](payload.md) and [privacy](privacy.md).",
-    "How events are delivered": "See [answers](receivers.md#what-your-answer-means), [dead letters](operations.md#dead-letters) "
+    "How events are delivered": "See [answers](receivers.md#what-your-answer-means), [dead letters](dead-letters.md) "
     "and [connections](connections.md#public-addresses-only).",
     "How the log is read": "See [how the log is read](reading.md).",
     "Alarms": "See [monitoring](monitoring.md#alarms).",
@@ -46,7 +46,7 @@ HEAD = """\
 
 Routes are entries in `dags/webhook_routes.yaml`.
 Each entry becomes one DAG, and its key is the DAG id: letters, digits, `_`, `.` and `-`.
-A route with another name is another DAG, which [starts without a checkpoint](operations.md#rename-a-route).
+A route with another name is another DAG, which [starts without a checkpoint](checkpoint.md#rename-a-route).
 Every setting has a default.
 `defaults` applies to all routes that do not set the same key themselves.
 

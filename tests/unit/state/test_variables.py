@@ -326,7 +326,7 @@ def test_a_restored_backup_counts_once_its_sum_or_the_record_is_gone(store):
 
 
 def test_a_checkpoint_copied_to_the_name_of_another_route_is_continued_from(store):
-    """A route is renamed: docs/operations.md."""
+    """A route is renamed: docs/checkpoint.md."""
     variable().save(at(30))
     store.values["renamed_checkpoint"] = store.values[KEY]
     renamed = variables.CheckpointVariable("renamed_checkpoint", description="")
@@ -426,7 +426,7 @@ def test_a_try_on_a_machine_whose_time_is_behind_is_later_than_what_it_finds(sto
 
 
 def test_the_sample_in_the_docs_is_one_that_a_try_stored():
-    text = (PROJECT / "docs" / "operations.md").read_text(encoding="utf-8")
+    text = (PROJECT / "docs" / "checkpoint.md").read_text(encoding="utf-8")
     sample = text.split("airflow variables get auth0_log_webhooks_checkpoint\n")[1].split("\n```")[0]
     writer = writer_of(sample)
     assert writer
