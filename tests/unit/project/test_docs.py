@@ -86,6 +86,11 @@ def test_every_page_can_be_reached_from_readme():
     assert {path.relative_to(PROJECT).as_posix() for path in MARKDOWN if path.parent.name == "docs"} <= reached
 
 
+def test_the_overview_of_the_docs_lists_every_page():
+    listed = {link for name, link in LINKS if name == "docs/README.md"}
+    assert {path.name for path in (PROJECT / "docs").glob("*.md")} - listed == {"README.md"}
+
+
 def test_what_other_files_say_of_pages_is_there():
     listed = subprocess.run(["git", "ls-files"], cwd=PROJECT, capture_output=True, text=True, check=False).stdout.split()
     named = set()
