@@ -51,6 +51,13 @@ def test_a_connection_that_is_missing_is_named_with_the_line_of_its_route_and_ho
     ]
 
 
+def test_secrets_for_the_body_need_single_events(check, monkeypatch):
+    set_connection(monkeypatch, "hook", host="https://hooks.example.com", extra={"body_secrets": {"routing_key": "k"}})
+    assert check() == []
+    (found,) = check(payload="lines")
+    assert "has 'body_secrets', which are added to single events only, and the route's payload is 'lines'" in found
+
+
 def test_what_a_connection_lacks_is_named(check, monkeypatch):
     set_connection(monkeypatch, "tenant", host="example.eu.auth0.com", login="client")
     set_connection(monkeypatch, "hook", host="https://hooks.example.com", extra={"signing_secrets": ["short"]})

@@ -12,8 +12,8 @@ from auth0_webhooks.errors import SettingError
 log = logging.getLogger(__name__)
 
 
-SIGNING_SECRETS, PSEUDONYM_SECRET = "signing_secrets", "pseudonym_secret"
-WEBHOOK_SECRETS = {SIGNING_SECRETS: "signing secrets", PSEUDONYM_SECRET: "a pseudonym secret"}
+SIGNING_SECRETS, PSEUDONYM_SECRET, BODY_SECRETS = "signing_secrets", "pseudonym_secret", "body_secrets"
+WEBHOOK_SECRETS = {SIGNING_SECRETS: "signing secrets", PSEUDONYM_SECRET: "a pseudonym secret", BODY_SECRETS: "body secrets"}
 """The keys of a webhook's extra that hold its secrets, and what these are called: nobody else may receive them."""
 SIGNING_PREFIX = "whsec_"
 """How a signing secret begins (Standard Webhooks 1.0.0)."""

@@ -62,6 +62,11 @@ def get_provider_info() -> dict[str, Any]:
                         "description": 'Sent with each POST, such as {"Authorization": "Bearer ..."}',
                         "schema": pairs,
                     },
+                    "body_secrets": {
+                        "label": "Body secrets",
+                        "description": 'Added to the JSON object that each POST sends, such as {"routing_key": "..."}',
+                        "schema": pairs,
+                    },
                     "pseudonym_secret": {
                         "label": "Pseudonym secret",
                         "description": "Needed if a route's redact uses pseudonyms: a random text of at least 32 characters.",

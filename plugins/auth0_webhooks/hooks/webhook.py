@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from auth0_webhooks.connections.fields import PSEUDONYM_SECRET, base_url, how_to_set
+from auth0_webhooks.connections.fields import BODY_SECRETS, PSEUDONYM_SECRET, base_url, how_to_set
 from auth0_webhooks.connections.lookup import get_connection
 from auth0_webhooks.errors import SettingError
 from auth0_webhooks.model.events import LogEvent
@@ -39,19 +39,25 @@ def endpoint_of(route: Route, payload: Payload, *, timeout: float = WAITS.answer
     """The route's webhook.
 
     :param timeout: how long a POST waits for its answer, in seconds.
-    :raises SettingError: when its connection is missing or wrong.
+    :raises SettingError: when its connection is missing or wrong, or does not fit the route's payload.
     :raises AirflowUnavailableError: when it cannot be read.
     """
     # Its HTTP client takes as long to import as all the rest, and filter sends nothing.
     from auth0_webhooks.webhook.endpoint import Endpoint
 
-    return Endpoint.from_connection(
+    endpoint = Endpoint.from_connection(
         get_connection(route.webhook_conn_id),
         content_type=payload.content_type,
         gzip=route.gzip,
         allow_private=route.allow_private_addresses,
         timeout=timeout,
     )
+    if endpoint.body_secrets and route.payload != "event":
+        raise SettingError(
+            f"route {route.name!r}: connection {route.webhook_conn_id!r} has {BODY_SECRETS!r}, which are added to single events "
+            f"only, and the route's payload is {route.payload!r}: set payload: event, or remove them from the connection's extra"
+        )
+    return endpoint
 
 
 def redaction_of(route: Route) -> Redaction | None:

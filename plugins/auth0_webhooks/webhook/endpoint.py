@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import gzip
+import json
 import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
@@ -17,8 +18,15 @@ from requests.models import PreparedRequest
 from requests.structures import CaseInsensitiveDict
 from requests.utils import get_environ_proxies, prepend_scheme_if_needed, select_proxy
 
-from auth0_webhooks.connections.fields import SIGNING_SECRETS, WEBHOOK_SECRETS, ConnectionLike, base_url, how_to_set
-from auth0_webhooks.errors import SettingError
+from auth0_webhooks.connections.fields import (
+    BODY_SECRETS,
+    SIGNING_SECRETS,
+    WEBHOOK_SECRETS,
+    ConnectionLike,
+    base_url,
+    how_to_set,
+)
+from auth0_webhooks.errors import EndpointWrongError, SettingError
 from auth0_webhooks.waits import WAITS
 from auth0_webhooks.webhook.client import Client
 from auth0_webhooks.webhook.signing import Signer
@@ -43,13 +51,15 @@ _NO_HEADER_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 class Endpoint:
     """Where events are sent.
 
-    ``name`` is the part of the address that is safe to show: paths and queries can hold secrets. ``timeout`` is how long a POST
-    waits for its answer, in seconds.
+    ``name`` is the part of the address that is safe to show: paths and queries can hold secrets. ``body_secrets`` are added to
+    the JSON object that each POST sends: some APIs take their key there and in no header. ``timeout`` is how long a POST waits
+    for its answer, in seconds.
     """
 
     url: str = field(repr=False)
     name: str
     headers: Mapping[str, str] = field(repr=False)
+    body_secrets: Mapping[str, str] = field(repr=False, default_factory=dict)
     signer: Signer | None = field(repr=False, default=None)
     tls: Tls = field(default_factory=Tls)
     proxy: str | None = field(repr=False, default=None)
@@ -114,6 +124,7 @@ class Endpoint:
             url=_quoted(url, connection.conn_id),
             name=f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else ""),
             headers=all_headers,
+            body_secrets=_body_secrets(extra.get(BODY_SECRETS), connection.conn_id),
             signer=_signer(extra.get(SIGNING_SECRETS), connection.conn_id),
             tls=Tls.from_extra(extra, connection.conn_id),
             proxy=proxy,
@@ -134,18 +145,32 @@ class Endpoint:
     async def post(self, session: Client, message: Message) -> Answer:
         """POST one message. A failure of the network or the endpoint is an :class:`Answer`, not an exception.
 
-        :raises EndpointWrongError: when the endpoint's address is not allowed.
+        :raises EndpointWrongError: when the endpoint's address is not allowed, or the body cannot take its secrets.
         """
+        text = self._with_secrets(message.body)
         now = datetime.now(timezone.utc)
         headers = [f"webhook-id: {message.id}", f"webhook-timestamp: {int(now.timestamp())}"]
         if self.signer:
-            headers.append(f"webhook-signature: {self.signer.header(message.id, now, message.body)}")
-        body = message.body.encode()
+            headers.append(f"webhook-signature: {self.signer.header(message.id, now, text)}")
+        body = text.encode()
         if self.gzip:
             # The signature covers the uncompressed text: some frameworks decompress a body before the receiver's code sees it.
             headers.append("Content-Encoding: gzip")
             body = gzip.compress(body, compresslevel=5, mtime=0)
         return await session.post(headers, body)
+
+    def _with_secrets(self, body: str) -> str:
+        """The body with the secrets as its last members: of two members with one name, parsers keep the last."""
+        if not self.body_secrets:
+            return body
+        if not body.lstrip().startswith("{"):
+            raise EndpointWrongError(
+                f"the connection of {self.name} has {BODY_SECRETS!r}, which are added to a JSON object, and the route's body is "
+                "none: let it give an object such as {text: description}, or remove them from the connection's extra"
+            )
+        members = body.strip()[1:-1].strip()
+        secrets = json.dumps(dict(self.body_secrets))[1:-1]
+        return f"{{{members}, {secrets}}}" if members else f"{{{secrets}}}"
 
 
 def _signer(secrets: Any, conn_id: str) -> Signer | None:
@@ -159,6 +184,18 @@ def _signer(secrets: Any, conn_id: str) -> Signer | None:
             f"connection {conn_id!r}: extra {SIGNING_SECRETS!r} must be a list of secrets, newest first: {error}: "
             f"{how_to_set(conn_id)}"
         ) from None
+
+
+def _body_secrets(secrets: Any, conn_id: str) -> dict[str, str]:
+    """The secrets that are added to each body; empty if the connection has none."""
+    if not secrets:
+        return {}
+    if not isinstance(secrets, dict) or not all(isinstance(value, str) for value in secrets.values()):
+        raise SettingError(
+            f'connection {conn_id!r}: extra {BODY_SECRETS!r} must be names and texts, such as {{"routing_key": "..."}}: '
+            f"{how_to_set(conn_id)}"
+        )
+    return dict(secrets)
 
 
 def _quoted(url: str, conn_id: str) -> str:

@@ -65,7 +65,7 @@ def test_the_forms_have_labelled_fields(admin):
         "password": "Client secret",
     }
     assert set(meta["auth0"]["extra_fields"]) == {"audience", "api_reserve"}
-    assert set(meta["webhook"]["extra_fields"]) == {"signing_secrets", "headers", "pseudonym_secret", "verify"}
+    assert set(meta["webhook"]["extra_fields"]) == {"signing_secrets", "headers", "body_secrets", "pseudonym_secret", "verify"}
 
 
 def test_test_on_a_tenant_asks_for_a_token_and_reads_one_log(admin, tenant):

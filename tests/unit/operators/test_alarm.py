@@ -45,6 +45,7 @@ PSEUDONYMS = "a-long-key-of-a-webhook-for-its-pseudonyms"
         ({"signing_secrets": SIGNING}, {"signing secrets"}),
         ({"signing_secrets": "of another kind"}, {"signing secrets"}),
         ({"X-Signing-Secret": "of another kind"}, {"signing secrets"}),
+        ({"body_secrets": {"routing_key": "k"}}, {"body secrets"}),
         ({"pseudonym_secret": PSEUDONYMS}, {"a pseudonym secret"}),
         ({"PSEUDONYM_SECRET": PSEUDONYMS}, {"a pseudonym secret"}),
         ({"X-Pseudonym-Secret": PSEUDONYMS}, {"a pseudonym secret"}),

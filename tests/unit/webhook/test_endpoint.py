@@ -9,7 +9,7 @@ import pytest
 from airflow.sdk import Connection
 
 from auth0_webhooks.connections.fields import base_url
-from auth0_webhooks.errors import SettingError
+from auth0_webhooks.errors import EndpointWrongError, SettingError
 from auth0_webhooks.payload.payload import Payload
 from auth0_webhooks.times import parse_retry_after
 from auth0_webhooks.webhook.answers import Answer, Outcome, outcome_of
@@ -92,6 +92,8 @@ def test_a_proxy_without_a_scheme_is_spoken_to_by_http(receiver):
         '{"X Space": "a"}',
         '{"verify": "/no/such/file.pem"}',
         '{"cert": "/no/such/file.pem"}',
+        '{"body_secrets": "routing_key"}',
+        '{"body_secrets": {"routing_key": 5}}',
     ],
 )
 def test_an_extra_that_cannot_be_used_is_named(extra):
@@ -99,12 +101,38 @@ def test_an_extra_that_cannot_be_used_is_named(extra):
         Endpoint.from_connection(connection(host="hooks.example.com", extra=extra))
 
 
-def post(made, count=1):
+def post(made, body=None):
     async def run():
         async with made.session(1) as session:
-            return [await made.post(session, Payload().message([event])) for event in events(count)][-1]
+            return await made.post(session, Payload().message(events(1), body and [body]))
 
     return asyncio.run(run())
+
+
+KEYED = json.dumps({"body_secrets": {"routing_key": 'a"b', "n": "é"}})
+
+
+@pytest.mark.parametrize(
+    ("body", "sent"),
+    [
+        ('{"n": 1.10, "text": "}"}', '{"n": 1.10, "text": "}", "routing_key": "a\\"b", "n": "\\u00e9"}'),
+        (' {"text": []}\n', '{"text": [], "routing_key": "a\\"b", "n": "\\u00e9"}'),
+        ("{ }", '{"routing_key": "a\\"b", "n": "\\u00e9"}'),
+    ],
+)
+def test_body_secrets_are_the_last_members_of_what_is_sent(receiver, body, sent):
+    made = Endpoint.from_connection(connection(host=receiver.url, extra=KEYED))
+    assert post(made, body).status == 200
+    assert receiver.posts[0].body == sent
+    assert {"routing_key", "body_secrets"}.isdisjoint(name.lower() for name in receiver.posts[0].headers)
+    assert 'a\\"b' not in repr(made)
+
+
+@pytest.mark.parametrize("body", ["[{}]", '"a text"', "false"])
+def test_a_body_that_is_no_object_is_not_sent_without_its_secrets(receiver, body):
+    with pytest.raises(EndpointWrongError, match="has 'body_secrets', which are added to a JSON object"):
+        post(Endpoint.from_connection(connection(host=receiver.url, extra=KEYED)), body)
+    assert receiver.posts == []
 
 
 def test_login_and_password_are_sent_as_basic_auth(receiver):

@@ -66,6 +66,12 @@ def test_text_outside_ascii_is_signed_as_it_is_sent():
     Webhook(NEW).verify(body.encode(), headers, json_parse=False)
 
 
+def test_the_signature_covers_the_secrets_of_the_body(receiver):
+    send(receiver, {"signing_secrets": [NEW], "body_secrets": {"routing_key": "k"}}, count=1)
+    (post,) = receiver.posts
+    assert Webhook(NEW).verify(post.body, post.headers)["routing_key"] == "k"
+
+
 @pytest.mark.parametrize("bad", ["plain", "whsec_", "whsec_!!!", secret("n", 23), secret("n", 65), NEW[6:], 5, None])
 def test_a_secret_that_is_none_is_named_by_its_place_and_not_repeated(receiver, bad):
     with pytest.raises(
