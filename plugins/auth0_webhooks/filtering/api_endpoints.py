@@ -18,10 +18,13 @@ _PREFIX = "/api/v2/"
 def parse_endpoint(text: str) -> str:
     """An endpoint such as ``users`` or ``users/{id}/roles`` without the slashes and the ``/api/v2/`` around it.
 
+    Endpoints are lower-case; what follows the first slash can be an id, in which case counts.
+
     :raises ValueError: when it is no path below /api/v2/.
     """
-    name = re.sub(r"^/?api/v2(/|$)", "", text.strip()).strip("/")
-    if not re.fullmatch(r"[A-Za-z0-9_.%|:@-]+(/[A-Za-z0-9_.%|:@-]+)*", name):
+    first, slash, rest = re.sub(r"^/?api/v2(/|$)", "", text.strip(), flags=re.IGNORECASE).strip("/").partition("/")
+    name = f"{first.lower()}{slash}{rest}"
+    if not re.fullmatch(r"(?!(api|v[0-9])(/|$))[A-Za-z0-9_.%|:@-]+(/[A-Za-z0-9_.%|:@-]+)*", name):
         raise ValueError(f"{text!r} is no endpoint of the Management API: expected what follows /api/v2/, such as users")
     return name
 

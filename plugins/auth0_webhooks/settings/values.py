@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -74,20 +75,23 @@ def _parse_body(value: Any) -> Any:
 
 
 def _parse_categories(value: Any) -> list[str]:
-    categories = parse_types(value)
-    wrong = {category: problem for category in categories if (problem := _no_category(category))}
-    if wrong:
-        raise SeveralMistakesError(wrong)
-    return categories
+    return _checked(types_of, parse_types(value))
 
 
 def _parse_endpoints(value: Any) -> list[str]:
-    return list(dict.fromkeys(map(parse_endpoint, parse_types(value))))
+    return list(dict.fromkeys(map(parse_endpoint, _checked(parse_endpoint, parse_types(value)))))
 
 
-def _no_category(name: str) -> str | None:
+def _checked(parse: Callable[[str], object], items: list[str]) -> list[str]:
+    """The items; an error for each that cannot be parsed."""
+    if wrong := {item: problem for item in items if (problem := _problem(parse, item))}:
+        raise SeveralMistakesError(wrong)
+    return items
+
+
+def _problem(parse: Callable[[str], object], text: str) -> str | None:
     try:
-        types_of(name)
+        parse(text)
     except ValueError as error:
         return str(error)
     return None

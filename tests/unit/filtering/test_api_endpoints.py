@@ -56,15 +56,19 @@ def test_level_and_where_narrow_the_calls_further():
     assert not route("users", where="details.request.method == 'post'").selection.wants(call("sapi", "/api/v2/users"))
 
 
-@pytest.mark.parametrize("written", ["users", "/users", "users/", "/api/v2/users", "api/v2/users/", " users "])
+@pytest.mark.parametrize("written", ["users", "/users", "users/", "/api/v2/users", "api/v2/users/", " users ", "/API/v2/Users"])
 def test_a_path_is_accepted_in_place_of_a_name(written):
     assert route(written).api_endpoints == ["users"]
 
 
-@pytest.mark.parametrize("written", ["https://x/api/v2/users", "/api/v2/", "users?a=b", "a b", "/api/v1//users"])
+@pytest.mark.parametrize("written", ["https://x/api/v2/users", "/api/v2/", "users?a=b", "a b", "/api/v1/users", "v2/users"])
 def test_what_is_no_endpoint_is_refused(written):
     with pytest.raises(ValidationError, match="is no endpoint of the Management API"):
         route(written)
+
+
+def test_the_case_of_an_id_is_kept():
+    assert route("Users/auth0|Ab").api_endpoints == ["users/auth0|Ab"]
 
 
 def test_it_lifts_the_default_exclusion_also_where_the_route_is_read_again():

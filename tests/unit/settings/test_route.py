@@ -67,6 +67,10 @@ def test_settings_are_read_in_the_ways_people_write_them(tmp_path):
             "include_types: [auth.login.fial]",
             "key 'include_types': there is no category 'auth.login.fial' (did you mean 'auth.login.fail'?); there are actions,",
         ),
+        (
+            "api_endpoints: [users, /api/v1/clients]",
+            "key 'api_endpoints': '/api/v1/clients' is no endpoint of the Management API: expected what follows /api/v2/",
+        ),
         ("where: 5", "key 'where': expected an expression such as connection =="),
         ("where: type = 'f'", "key 'where': character 6 of the expression, at \"= 'f'\": Unknown token '='"),
         ("body: {text: description}", "key 'body': expected an expression in quotes, or on the lines after '>-'"),
