@@ -11,6 +11,7 @@ import yaml
 
 from auth0_webhooks.delivery.delivery import Delivery
 from auth0_webhooks.errors import EndpointHeldError, EndpointWrongError, EventRefusedError
+from auth0_webhooks.filtering.selection import Tally, select
 from auth0_webhooks.hooks.webhook import endpoint_of, payload_of
 from auth0_webhooks.model.batch import Batch
 from auth0_webhooks.model.events import LogEvent
@@ -18,7 +19,7 @@ from auth0_webhooks.settings.route import Route
 from auth0_webhooks.state.dead_letters import DeadLetterStore
 from simulation.event_shapes import PUBLISHED
 from tests.conftest import PROJECT, set_connection
-from tests.support.factory import QUICK, START, Keeper, log_id
+from tests.support.factory import QUICK, START, Keeper, events, log_id
 from tests.support.services import KEY, SERVICES
 from tests.support.shapes import shaped_events
 
@@ -85,15 +86,10 @@ def logged(**fields):
     return made
 
 
-def call(method, path, number=1):
+def call(method, path):
     request = {"method": method, "path": path, "body": {"email": "a@example.org"}}
-    body = {
-        "log_id": log_id(number),
-        "date": "d",
-        "type": "sapi",
-        "details": {"request": request, "response": {"statusCode": 200}},
-    }
-    return LogEvent(log_id(number), "d", "sapi", json.dumps(body), START)
+    details = {"request": request, "response": {"statusCode": 200}}
+    return LogEvent("", "d", "sapi", json.dumps({"log_id": "", "date": "d", "type": "sapi", "details": details}), START)
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -184,29 +180,26 @@ def test_a_batch_carries_the_whole_events(receiver, send, name, log_id_of):
 
 
 @pytest.mark.parametrize(
-    ("name", "methods"), [("user_changed", {"post", "PATCH", "put"}), ("user_deleted", {"delete", "DELETE"})]
+    ("name", "methods", "keys"),
+    [
+        ("user_changed", ["post", "PATCH", "put"], {"date", "request", "response"}),
+        ("user_deleted", ["delete", "DELETE"], {"date", "path", "log_id"}),
+    ],
 )
-def test_calls_are_picked_by_what_they_do_to_users(name, methods):
-    selection = route_of(name).selection
-    wanted = {
-        method
+def test_what_was_done_to_users_is_picked_and_sent(receiver, send, name, methods, keys):
+    calls = [
+        call(method, path)
         for method in ("get", "post", "PATCH", "put", "delete", "DELETE")
-        if selection.wants(call(method, "/api/v2/users/x"))
-    }
-    assert wanted == methods
-    assert not selection.wants(call(next(iter(methods)), "/api/v2/clients/x"))
-
-
-def test_a_changed_user_is_sent_as_date_request_and_response(receiver, send):
-    send(route_of("user_changed"), [call("post", "/api/v2/users")])
-    body = json.loads(receiver.posts[0].body)
-    assert body.keys() == {"date", "request", "response"}
-    assert body["request"]["body"] == {"email": "a@example.org"}
-
-
-def test_a_deleted_user_is_sent_with_the_path_that_ends_in_its_id(receiver, send):
-    send(route_of("user_deleted"), [call("delete", "/api/v2/users/auth0|5")])
-    assert json.loads(receiver.posts[0].body)["path"] == "/api/v2/users/auth0|5"
+        for path in ("/api/v2/users/auth0|5", "/api/v2/clients/5", "/api/v2/users-by-email")
+    ]
+    made = [*events(1), *(each._replace(type="fapi") for each in calls), *calls]
+    made = [each._replace(log_id=log_id(number)) for number, each in enumerate(made, 1)]
+    route = route_of(name)
+    assert send(route, select(Batch(START, made[-1].position, made), route.selection, Tally()).events) == "delivered"
+    sent = [json.loads(post.body) for post in receiver.posts]
+    assert all(body.keys() == keys for body in sent)
+    assert [body.get("path") or body["request"]["path"] for body in sent] == ["/api/v2/users/auth0|5"] * len(methods)
+    assert [body["request"]["method"] for body in sent if "request" in body] == (methods if name == "user_changed" else [])
 
 
 def test_every_recipe_is_tried():
