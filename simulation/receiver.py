@@ -79,7 +79,7 @@ class Receiver(Server):
         self.most_at_once = 0
         self.connections: set[Any] = set()
         self._messages: dict[str, list[str]] = {}
-        self._under_way = 0
+        self.under_way = 0
 
     @property
     def accepted(self) -> list[str]:
@@ -99,8 +99,8 @@ class Receiver(Server):
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Record, check, answer."""
         self.connections.add(request.transport.get_extra_info("peername") if request.transport else None)
-        self._under_way += 1
-        self.most_at_once = max(self.most_at_once, self._under_way)
+        self.under_way += 1
+        self.most_at_once = max(self.most_at_once, self.under_way)
         try:
             # Without this aiohttp answers 413 to more than 1 MB; only ``behave`` decides what is too large.
             body = (await request.clone(client_max_size=0).read()).decode("utf-8")
@@ -110,7 +110,7 @@ class Receiver(Server):
             await asyncio.sleep(self.delay(post))
             return await self._answer(request, post, answer)
         finally:
-            self._under_way -= 1
+            self.under_way -= 1
 
     def _check(self, request: web.BaseRequest, post: Post) -> None:
         self.posts.append(post)

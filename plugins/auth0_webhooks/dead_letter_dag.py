@@ -109,7 +109,7 @@ class DeadLetterOperator(BaseOperator):
             if send:
                 payload, redaction = payload_of(route), redaction_of(route)
                 prepare = partial(_prepared, payload=payload, redaction=redaction, mark=redaction_mark(route.redact))
-                asyncio.run(_send(endpoint_of(route, payload), prepare, store, outcome, calls=route.concurrent_calls))
+                asyncio.run(_send(endpoint_of(route, payload), prepare, store, outcome, route))
             else:
                 for letter, _ in store.letters():
                     _note(outcome, letter)
@@ -140,13 +140,15 @@ async def _send(
     prepare: Prepare,
     store: DeadLetterStore,
     outcome: Outcome,
-    *,
-    calls: int,
+    route: Route,
 ) -> None:
     from auth0_webhooks.webhook import answers as outcomes
+    from auth0_webhooks.webhook.pacing import Pace
 
     letters = store.letters()
-    async with endpoint.session(calls) as session:
+    # The first answer that asks for a pause ends it all, so there is nothing to find out: "auto" is one at a time.
+    pace = Pace(1 if route.concurrent_calls == "auto" else route.concurrent_calls, route.max_per_second, asyncio.Event())
+    async with endpoint.session(pace.most) as session:
 
         async def work() -> None:
             for letter, stored in letters:
@@ -168,6 +170,7 @@ async def _send(
                 if isinstance(message, NoBodyError):
                     answer, tries, meaning = outcomes.Answer(None, str(message)), letter.tries, outcomes.Outcome.EVENT_REFUSED
                 else:
+                    await pace.turn()
                     answer, tries = await endpoint.post(session, message), letter.tries + 1
                     meaning = outcomes.outcome_of(answer, message)
                 try:
@@ -187,7 +190,7 @@ async def _send(
                     continue
                 outcome.left -= 1
 
-        await asyncio.gather(*(work() for _ in range(calls)))
+        await asyncio.gather(*(work() for _ in range(pace.most)))
 
 
 def _raise_in_the_end(report: dict[str, Outcome]) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import warnings
 
 from auth0_webhooks.names import DEAD_LETTER_DAG_ID
-from auth0_webhooks.settings.route import MAX_CONCURRENT_CALLS, Route, check_run_settings
+from auth0_webhooks.settings.route import Route, check_run_settings
 from auth0_webhooks.settings.routes_file import load_routes
 from auth0_webhooks.settings.values import parse_types
+from auth0_webhooks.webhook.pacing import MOST_CALLS as MAX_CONCURRENT_CALLS
 
 __all__ = ["DEAD_LETTER_DAG_ID", "MAX_CONCURRENT_CALLS", "Route", "check_run_settings", "load_routes", "parse_types"]
 

@@ -19,10 +19,11 @@ from auth0_webhooks.operators.fetch import FetchOperator
 from auth0_webhooks.operators.filter import FilterOperator
 from auth0_webhooks.reading.window import MAX_WINDOW_EVENTS
 from auth0_webhooks.settings.in_airflow import to_extra
-from auth0_webhooks.settings.route import MAX_CONCURRENT_CALLS, Route
+from auth0_webhooks.settings.route import Route
 from auth0_webhooks.state.xcom_batches import remove_batches
 from auth0_webhooks.triggers.log_watch import LogWatch
 from auth0_webhooks.waits import WAITS, Waits
+from auth0_webhooks.webhook.pacing import MOST_CALLS
 
 RETRIES = 3
 
@@ -107,7 +108,7 @@ def add_tasks(
         task_id=DELIVER,
         execution_timeout=None,
         task_display_name="Deliver to the webhook",
-        doc_md=f"POSTs to `{route.webhook_conn_id}`, {_in_a_post(route)}, {route.concurrent_calls} at a time, and moves the "
+        doc_md=f"POSTs to `{route.webhook_conn_id}`, {_in_a_post(route)}, {_pace(route)}, and moves the "
         "checkpoint behind what was acknowledged (a replay or backfill keeps its own position). The report of the run is in its "
         "log and in its XCom `report`. After success, and after the last failure, the batches are removed; clearing this "
         "task alone then fails and says so.",
@@ -210,7 +211,7 @@ def route_params(route: Route) -> dict[str, Param]:
             None,
             type=["null", "integer"],
             minimum=1,
-            maximum=MAX_CONCURRENT_CALLS,
+            maximum=MOST_CALLS,
             title="Concurrent calls",
             description_md="POSTs in progress at a time, for this run; 1 keeps the order of the log. "
             f"{_AS_ROUTE} ({route.concurrent_calls}).",
@@ -220,6 +221,11 @@ def route_params(route: Route) -> dict[str, Param]:
 
 def _in_a_post(route: Route) -> str:
     return "one POST an event" if route.payload == "event" else f"up to {route.max_events} events a POST"
+
+
+def _pace(route: Route) -> str:
+    calls = f"1 to {MOST_CALLS}" if route.concurrent_calls == "auto" else str(route.concurrent_calls)
+    return f"{calls} at a time" + (f", at most {route.max_per_second:g} a second" if route.max_per_second else "")
 
 
 def _dag_docs(route: Route) -> str:
@@ -234,7 +240,7 @@ def _dag_docs(route: Route) -> str:
 |---|---|
 | **Watches** | the log of the tenant in connection `{route.auth0_conn_id}` |
 | **Picks** | level {LEVELS[route.log_level]} or worse, {types}{where}; left out: {excluded} |
-| **Sends to** | the webhook in connection `{route.webhook_conn_id}`, {_in_a_post(route)}, {route.concurrent_calls} at a time |
+| **Sends to** | the webhook in connection `{route.webhook_conn_id}`, {_in_a_post(route)}, {_pace(route)} |
 | **Runs** | {watch}`{route.schedule}` (cron, UTC), at most {route.max_logs_per_run:,} events a run |
 | **Checkpoint** | Variable `{route.checkpoint_key}` (Admin > Variables) |
 

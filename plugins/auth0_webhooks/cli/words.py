@@ -81,11 +81,15 @@ def _sending(route: Route) -> Iterator[str]:
     envelope = f", each as this makes it: {route.body}" if route.body else envelopes[route.envelope]
     media_type = f", as {route.content_type}" if route.content_type else ""
     gzip = ", compressed" if route.gzip else ""
+    most = "as many POSTs" if route.concurrent_calls == "auto" else f"up to {route.concurrent_calls} POSTs"
+    as_it_takes = " as the webhook takes well" if route.concurrent_calls == "auto" else ""
     order = (
         "one POST at a time, in the order of the log"
         if route.concurrent_calls == 1
-        else f"up to {route.concurrent_calls} POSTs at a time, so not always in the order of the log"
+        else f"{most} at a time{as_it_takes}, so not always in the order of the log"
     )
+    if route.max_per_second:
+        order += f", at most {route.max_per_second:g} a second"
     public = ", only at a public address" if not route.allow_private_addresses else ""
     body = f"{bodies[route.payload]}{envelope}{media_type}{gzip}"
     yield f"POSTs to the webhook in connection {route.webhook_conn_id!r}{public}: {body}, {order}."

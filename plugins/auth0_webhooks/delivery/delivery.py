@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from auth0_webhooks.delivery.checkpoint_keeper import CheckpointKeeper, CheckpointMovedError
 from auth0_webhooks.delivery.progress import MOST_UNSAVED, Progress, State
@@ -25,6 +25,7 @@ from auth0_webhooks.payload.body import NoBodyError
 from auth0_webhooks.payload.payload import Payload
 from auth0_webhooks.waits import WAITS, Waits
 from auth0_webhooks.webhook.answers import TOO_LARGE, Outcome, outcome_of
+from auth0_webhooks.webhook.pacing import Pace
 from auth0_webhooks.webhook.posting import Figures, Posting
 
 if TYPE_CHECKING:
@@ -63,7 +64,8 @@ class Delivery:
         first: bool = False,
         by_time: bool = False,
         payload: Payload = Payload(),  # noqa: B008 - it cannot change
-        concurrent_calls: int = 5,
+        concurrent_calls: int | Literal["auto"] = 5,
+        max_per_second: float | None = None,
         dead_letters: DeadLetters | None = None,
         refusals: RefusalKeeper | None = None,
         suspect: str | None = None,
@@ -72,7 +74,7 @@ class Delivery:
         self.figures = Figures()
         self.progress = Progress(Checkpoint(start), by_time=by_time, most_outstanding=payload.most_outstanding)
         self._start, self._end = start, end
-        self._payload, self._calls, self._fits = payload, concurrent_calls, payload.max_bytes
+        self._payload, self._fits = payload, payload.max_bytes
         self._waits, self._suspect = waits, suspect
         self._error: BaseException | None = None
         self._storing = asyncio.Lock()
@@ -93,7 +95,8 @@ class Delivery:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopped, self._killed = asyncio.Event(), asyncio.Event()
         self._room = asyncio.Event()
-        self._posting = Posting(endpoint, self.figures, on_hold=keeper.on_hold, stopped=self._stopped, waits=waits)
+        self._pace = Pace(concurrent_calls, max_per_second, self._stopped)
+        self._posting = Posting(endpoint, self.figures, self._pace, on_hold=keeper.on_hold, waits=waits)
         self._idle = Idle(waits.stalled, time.monotonic())
 
     def run(self, batches: Callable[[], Iterable[Batch]]) -> None:
@@ -138,12 +141,12 @@ class Delivery:
         work.result()
 
     async def _watch_for_stall(self) -> None:
-        while (left := self._idle.left(time.monotonic(), self._posting.not_before)) > 0:  # noqa: ASYNC110 - it moves meanwhile
+        while (left := self._idle.left(time.monotonic(), self._pace.not_before)) > 0:  # noqa: ASYNC110 - it moves meanwhile
             await asyncio.sleep(left)
         self.stop(stalled(self._waits.stalled, self._posting.endpoint.name))
 
     async def _work_through(self, batches: Callable[[], Iterable[Batch]]) -> None:
-        async with self._posting.endpoint.session(self._calls) as session:
+        async with self._posting.endpoint.session(self._pace.most) as session:
             await self._rejections.load()
             found = await self._saving.load()
             while self._saving.adopt(found):
@@ -187,7 +190,7 @@ class Delivery:
             number, batch = following[0]
             self.progress.open(number, batch, self._payload.groups(batch.events))
             self._saving.due()
-            await self._all([self._work(session) for _ in range(self._calls)])
+            await self._all([self._work(session) for _ in range(self._pace.most)])
             if not self._killed.is_set():  # once killed, there is only time to save the checkpoint
                 await self._all([self._rejections.end_batch(stopped=self._stopped.is_set())])
             if self._stopped.is_set():
@@ -217,21 +220,21 @@ class Delivery:
 
     async def _work(self, session: Client) -> None:
         while not self._stopped.is_set():
-            self._room.clear()
-            group = self.progress.take(beyond_full=self._rejections.probing)
-            if not group:
-                if self.progress.all_taken:
-                    return
-                if self.progress.waits_for_save:
-                    self._saving.soon()
-                await self._room.wait()
-                continue
-            try:
-                await self._deliver(session, group)
-            except Exception as error:  # noqa: BLE001 - the run's end, a dead letter that was not stored, or a bug of ours
-                self._fail(error)
-            self.progress.give_back(group)
-            self._room.set()
+            async with self._pace.permit:
+                self._room.clear()
+                if group := self.progress.take(beyond_full=self._rejections.probing):
+                    try:
+                        await self._deliver(session, group)
+                    except Exception as error:  # noqa: BLE001 - the run's end, a dead letter that was not stored, or a bug of ours
+                        self._fail(error)
+                    self.progress.give_back(group)
+                    self._room.set()
+                    continue
+            if self.progress.all_taken:
+                return
+            if self.progress.waits_for_save:
+                self._saving.soon()
+            await self._room.wait()
 
     async def _deliver(self, session: Client, group: list[int]) -> None:
         """Deliver the events of one POST; split it while the webhook finds it too large or refuses an event in it."""

@@ -115,6 +115,7 @@ class DeliverOperator(RouteOperator):
             by_time=run.window is not None,
             payload=payload,
             concurrent_calls=route.concurrent_calls,
+            max_per_second=route.max_per_second,
             dead_letters=self._dead_letters,
             refusals=None if run.window else KeptRefusals(health),
             suspect=health.suspect() if self._dead_letters and not run.window else None,

@@ -29,20 +29,20 @@ from auth0_webhooks.privacy.redaction import parse_rules
 from auth0_webhooks.privacy.search import Action
 from auth0_webhooks.settings.values import (
     BodyExpression,
+    Calls,
     Categories,
     Condition,
     Count,
     CountOrNone,
     Endpoints,
     Level,
+    PerSecond,
     Start,
     Types,
     Watch,
 )
 from auth0_webhooks.times import iso
 from auth0_webhooks.wording import did_you_mean, shortened
-
-MAX_CONCURRENT_CALLS = 100
 
 _MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+( *; *[\w-]+=([\w.+-]+|\"[\w ./:+-]*\"))*", re.ASCII)
 """Type, subtype and parameters (RFC 9110, 8.3.1)."""
@@ -74,11 +74,16 @@ class Route(BaseModel):
         default=["sapi", "fapi"],
         description="Never send these log types: a list, or a text with commas. It wins over `log_types`.",
     )
-    concurrent_calls: Count = Field(
+    concurrent_calls: Calls = Field(
         default=5,
-        ge=1,
-        le=MAX_CONCURRENT_CALLS,
-        description="POSTs that are open at the same time. 1 keeps the order of the log.",
+        description="POSTs that are open at the same time. 1 keeps the order of the log. `auto` starts with 1 and finds out how "
+        "many the webhook takes well.",
+    )
+    max_per_second: PerSecond = Field(
+        default=None,
+        ge=0.01,
+        le=1_000,
+        description="The most POSTs that start in a second, retries included; 0.5 is one every two seconds. Not set: any number.",
     )
     start_from: Start = Field(
         default="oldest",

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import BeforeValidator, Discriminator, Field, Tag, WithJsonSchema
 
 from auth0_webhooks.errors import SeveralMistakesError
 from auth0_webhooks.filtering.api_endpoints import parse_endpoint
@@ -14,6 +14,7 @@ from auth0_webhooks.filtering.log_types import LEVELS, parse_level, types_of
 from auth0_webhooks.filtering.where import Where
 from auth0_webhooks.payload.body import Body
 from auth0_webhooks.times import parse_time
+from auth0_webhooks.webhook.pacing import MOST_CALLS
 
 
 def parse_types(value: Any) -> list[str]:
@@ -48,11 +49,14 @@ def _parse_watch(value: Any) -> Any:
     return value
 
 
-def _not_bool(value: Any) -> Any:
+def _no_bool(expected: str) -> BeforeValidator:
     # YAML reads "yes" and "on" as true, which pydantic would take for the number 1.
-    if isinstance(value, bool):
-        raise ValueError("expected a whole number")  # noqa: TRY004 - pydantic reports only ValueError
-    return value
+    def check(value: Any) -> Any:
+        if isinstance(value, bool):
+            raise ValueError(f"expected {expected}")  # noqa: TRY004 - pydantic reports only ValueError
+        return value
+
+    return BeforeValidator(check)
 
 
 def _parse_where(value: Any) -> Any:
@@ -103,8 +107,14 @@ Level = Annotated[int, BeforeValidator(parse_level), WithJsonSchema({"enum": [*L
 Types = Annotated[list[str], BeforeValidator(parse_types), _LIST]
 Categories = Annotated[list[str], BeforeValidator(_parse_categories), _LIST]
 Endpoints = Annotated[list[str], BeforeValidator(_parse_endpoints), _LIST]
-Count = Annotated[int, BeforeValidator(_not_bool)]
-CountOrNone = Annotated[int | None, BeforeValidator(_not_bool)]
+Count = Annotated[int, _no_bool("a whole number")]
+CountOrNone = Annotated[int | None, _no_bool("a whole number")]
+PerSecond = Annotated[float | None, _no_bool("a number")]
+Calls = Annotated[
+    Annotated[int, Field(ge=1, le=MOST_CALLS), _no_bool("a whole number"), Tag("number")]
+    | Annotated[Literal["auto"], Tag("auto")],
+    Discriminator(lambda value: "auto" if value == "auto" else "number"),
+]
 Start = Annotated[Literal["oldest", "now"] | datetime, BeforeValidator(_parse_start)]
 Condition = Annotated[str | None, BeforeValidator(_parse_where)]
 BodyExpression = Annotated[str | None, BeforeValidator(_parse_body)]

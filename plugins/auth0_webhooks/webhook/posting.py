@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 import time
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from auth0_webhooks.payload.payload import Message
     from auth0_webhooks.webhook.client import Client
     from auth0_webhooks.webhook.endpoint import Endpoint
+    from auth0_webhooks.webhook.pacing import Pace
 
 
 @dataclass
@@ -34,18 +34,16 @@ class Figures:
 class Posting:
     """POSTs to one endpoint, retried while the answer means "for now".
 
-    ``started`` counts the POSTs that have started; ``not_before`` is the end of the pause that the endpoint asked for
-    (seconds, monotonic).
+    ``started`` counts the POSTs that have started.
 
+    :param pace: when a POST may start.
     :param on_hold: explains a hold to people.
-    :param stopped: set once no new POST may start.
     """
 
-    def __init__(self, endpoint: Endpoint, figures: Figures, *, on_hold: str, stopped: asyncio.Event, waits: Waits) -> None:
-        self.endpoint, self._figures, self._on_hold = endpoint, figures, on_hold
-        self._stopped, self._waits = stopped, waits
+    def __init__(self, endpoint: Endpoint, figures: Figures, pace: Pace, *, on_hold: str, waits: Waits) -> None:
+        self.endpoint, self._figures, self._pace, self._on_hold = endpoint, figures, pace, on_hold
+        self._waits = waits
         self.started = 0
-        self.not_before = 0.0
 
     async def post(self, session: Client, message: Message, *, seconds: float | None = None) -> tuple[Answer | None, int]:
         """Try one POST until it is delivered or refused; the answer is None if the run stops first.
@@ -59,15 +57,14 @@ class Posting:
         tries, deadline = 0, 0.0
         allowed = self._waits.post_retries if seconds is None else seconds
         while True:
-            while (pause := self.not_before - time.monotonic()) > 0 and not self._stopped.is_set():
-                await self._sleep(pause)
-            if self._stopped.is_set():
+            began = await self._pace.turn()
+            if began is None:
                 return None, 0
-            began = time.monotonic()
             self.started += 1
             number = self.started
             answer = await self.endpoint.post(session, message)
             now = time.monotonic()
+            self._pace.answered(began, now, overloaded=answer.status is None or answer.status in SLOW_DOWN)
             tries += 1
             self._figures.posts += 1
             self._figures.retried += tries > 1
@@ -80,8 +77,8 @@ class Posting:
             deadline = deadline or now + allowed
             delay = self._delay(answer, outcome, message, deadline - now)
             if answer.status in SLOW_DOWN:
-                self.not_before = max(self.not_before, now + delay)
-            await self._sleep(delay)
+                self._pace.not_before = max(self._pace.not_before, now + delay)
+            await self._pace.sleep(delay)
 
     def _delay(self, answer: Answer, outcome: Outcome, message: Message, left: float) -> float:
         """Seconds until the POST may be retried; raises if it may not."""
@@ -105,10 +102,3 @@ class Posting:
                 answer=answer,
             )
         return delay
-
-    async def _sleep(self, seconds: float) -> None:
-        """Wait, or return early when the run stops."""
-        try:
-            await asyncio.wait_for(self._stopped.wait(), seconds)
-        except asyncio.TimeoutError:
-            pass

@@ -148,7 +148,7 @@ def test_the_form_explains_every_param_and_null_means_as_the_route_says():
         assert param.schema["description_md"]
     assert "limit_wc" in params["log_types"].schema["examples"]
     assert "(error)" in params["log_level"].schema["description_md"]
-    warned = {name for name, param in params.items() if "a live run would pass over" in param.schema["description_md"]}
+    warned = {name for name, param in params.items() if "such a live run is refused" in param.schema["description_md"]}
     assert warned == set(SELECTING)
 
 

@@ -20,6 +20,7 @@ GROUPS = {
     "What a POST contains": ("payload", "max_events", "max_bytes", "gzip", "envelope", "body", "content_type", "redact"),
     "How events are delivered": (
         "concurrent_calls",
+        "max_per_second",
         "on_reject",
         "dead_letter_path",
         "dead_letter_path_shared",
@@ -100,13 +101,15 @@ def _default(name: str) -> str:
 
 
 def _values(setting: dict[str, Any]) -> str:
-    kinds = [kind for kind in setting.get("anyOf", [setting]) if kind.get("type") != "null"]
+    kinds = [kind for kind in setting.get("anyOf", setting.get("oneOf", [setting])) if kind.get("type") != "null"]
     return ", ".join(filter(None, map(_values_of, kinds)))
 
 
 def _values_of(kind: dict[str, Any]) -> str:
     if "enum" in kind:
         return ", ".join(f"`{value}`" for value in kind["enum"] if isinstance(value, str))
+    if "const" in kind:
+        return f"`{kind['const']}`"
     if "minimum" in kind:
         return f"{kind['minimum']:,} to {kind['maximum']:,}" if "maximum" in kind else f"{kind['minimum']:,} or more"
     if kind["type"] == "boolean":

@@ -113,7 +113,7 @@ def test_a_deep_dead_letter_that_is_sent_again_in_vain_holds_up_no_other(receive
     delivery(receiver.url, Keeper(), batch.events, dead_letters=store).run(lambda: [batch])
     receiver.behave, outcome = lambda _post: 200, Outcome()
     prepare = partial(_prepared, payload=Payload(), redaction=None, mark="")
-    asyncio.run(_send(endpoint(receiver.url), prepare, store, outcome, calls=1))
+    asyncio.run(_send(endpoint(receiver.url), prepare, store, outcome, Route(name="r", concurrent_calls=1)))
     assert (outcome.sent, outcome.refused, outcome.left, outcome.stopped_by) == (len(batch.events) - 2, 1, 0, None)
     ((_, event),) = store.letters()
     assert DEEP in event.body

@@ -25,6 +25,7 @@ SETTINGS = """
     name auth0_conn_id webhook_conn_id schedule log_level log_types exclude_types concurrent_calls start_from on_reject
     dead_letter_path dead_letter_path_shared max_logs_per_run retention_days on_gap watch alarm_conn_id alarm_lag_seconds payload
     max_events max_bytes gzip allow_private_addresses envelope include_types where redact
+    body content_type api_endpoints max_per_second
 """
 REPORT = """
     route run_id mode window dry_run outcome read excluded below_level other_type not_matching undecided unknown_type selected

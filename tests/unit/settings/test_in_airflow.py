@@ -17,7 +17,10 @@ FULL = {
     "max_events": 7, "max_bytes": 2000, "gzip": True, "allow_private_addresses": False, "envelope": "cloudevents",
     "include_types": ["auth.login.fail"], "where": "connection == 'Users'", "redact": {"user_name": "mask"},
 }  # fmt: skip
-OWN_BODY = {"name": "own", "body": "{text: description}", "content_type": "text/plain", "api_endpoints": ["users"]}
+OWN_BODY = {
+    "name": "own", "body": "{text: description}", "content_type": "text/plain", "api_endpoints": ["users"],
+    "concurrent_calls": "auto", "max_per_second": 0.5,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("settings", [{"name": "r"}, {"name": "r", "start_from": "now", "watch": 1.5}, FULL, OWN_BODY])

@@ -82,7 +82,8 @@ def test_what_the_check_accepts_the_schema_accepts(setting, tmp_path):
             f"routes:\n  a:\n    {setting}\n"
             for setting in (
                 "loglevel: 1", "log_level: loud", "log_level: 5", "log_types: {a: 1}", "log_types: [1]", "payload: evnt",
-                "gzip: maybe", "concurrent_calls: 0", "concurrent_calls: yes", "watch: 0.5", "watch: yes", "max_events: 501",
+                "gzip: maybe", "concurrent_calls: 0", "concurrent_calls: yes", "concurrent_calls: many",
+                "max_per_second: 0", "max_per_second: fast", "watch: 0.5", "watch: yes", "max_events: 501",
                 "include_types: [auth.login.fial]", "redact: {ip: hide}", "redact: {user_data: hide}", "redact: [ip]",
                 "where: 5", "auth0_conn_id: ''", "name: other", "start_from: 5", "schedule: 5",
             )

@@ -70,6 +70,13 @@ def test_a_body_and_its_media_type_are_shown():
     assert "one event per POST, each as this makes it: {text: description}, as text/x, up to 5 POSTs at a time" in shown
 
 
+def test_the_pace_is_shown():
+    shown = " ".join(sentences(Route(name="r", concurrent_calls="auto", max_per_second=0.5), NOW))
+    assert (
+        "as many POSTs at a time as the webhook takes well, so not always in the order of the log, at most 0.5 a second." in shown
+    )
+
+
 def test_the_docs_show_what_the_route_of_readme_does(tmp_path):
     (tmp_path / "routes.yaml").write_text(
         re.search(r"```yaml\n(.*?)```", (PROJECT / "README.md").read_text(encoding="utf-8"), re.DOTALL)[1], encoding="utf-8"
