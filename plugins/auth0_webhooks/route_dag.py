@@ -31,8 +31,8 @@ Callback = Callable[[Any], None]
 
 _AS_ROUTE = "Leave empty to use the route's setting"
 _NOT_LIVE = (
-    "**For replays, backfills and dry runs only**: a live run's checkpoint would pass what it leaves out, which would never "
-    "be sent, so such a live run is refused."
+    "**For replays, backfills and dry runs only**: a live run would pass over what it leaves out, and the route would never "
+    "send it, so such a live run is refused."
 )
 
 

@@ -143,7 +143,7 @@ def _noted(health: dict[str, Any]) -> State | None:
     if problem.startswith("failed"):
         return State("failing", problem.removeprefix("failed: "), since)
     if problem.startswith("set aside: "):
-        return State("waiting", f"events became dead letters: {problem.removeprefix('set aside: ')}", since)
+        return State("waiting", f"dead letters: {problem.removeprefix('set aside: ')}", since)
     return State("waiting", problem, since) if problem else None
 
 

@@ -54,7 +54,7 @@ def noted(problem):
         ({"runs": [run(lag_seconds=9.0, stopped="rate limit")]}, "waiting", "the tenant's rate limit is used up"),
         ({"health": noted("events have been waiting for 1,000 s")}, "waiting", "waiting for 1,000 s"),
         ({"health": noted("failed: no answer")}, "failing", "no answer"),
-        ({"health": noted("set aside: 3 events, the first 9")}, "waiting", "events became dead letters: 3 events, the first 9"),
+        ({"health": noted("set aside: 3 events, the first 9")}, "waiting", "dead letters: 3 events, the first 9"),
         ({"checkpoint": held(ago(hours=-1))}, "held", "held until 2026-11-22 13:00 UTC: 410 Gone"),
         ({"checkpoint": held(ago(hours=-1)), "health": noted("held: 410 Gone")}, "held", "410 Gone"),
         ({"checkpoint": held(ago(hours=1)), "health": noted("held: 410 Gone")}, "waiting", "the hold is over"),
