@@ -158,7 +158,7 @@ def _in_login(post: Post, _content: Any) -> str:
 
 SERVICES = {
     "slack": Service(_in_path, _slack, 200, 404),
-    "teams": Service(_in_query, _teams, 202, 401, most_bytes=28_000),
+    "teams": Service(_in_query, _teams, 202, 401),
     "pagerduty": Service(_in_body, _pagerduty, 202, 400, most_bytes=512_000),
     "opsgenie": Service(_header("Authorization", "GenieKey "), _opsgenie, 202, 401, invalid=422),
     "splunk": Service(_header("Authorization", "Splunk "), _each(_splunk), 200, 403, most_events=500),
