@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 
 from bench.results import DOCS, commit, machine, quoted, table_of_targets
 
-PARTS = ("budget", "delivery", "parsing", "pipeline", "redaction", "routes")
+PARTS = ("budget", "delivery", "pacing", "parsing", "pipeline", "redaction", "routes")
 
 
 def main() -> int:

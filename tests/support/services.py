@@ -22,7 +22,8 @@ class Service:
     """A service as a receiver.
 
     ``key`` finds the key in a POST, by its headers and its content; ``form`` fails for a content that is not valid. The other
-    fields are limits in bytes and in events, and status codes; None is an answer that the service does not document.
+    fields are limits in bytes, in events and in POSTs a second, and status codes; None is an answer that the service does not
+    document.
     """
 
     key: Callable[[Post, Any], str]
@@ -34,6 +35,7 @@ class Service:
     most_bytes: int = 10**9
     most_events: int = 1
     media_type: str = "application/json"
+    most_per_second: float = 10**9
 
     def answer(self, post: Post) -> int:
         """The answer to a POST."""
@@ -157,9 +159,9 @@ def _in_login(post: Post, _content: Any) -> str:
 
 
 SERVICES = {
-    "slack": Service(_in_path, _slack, 200, 404),
+    "slack": Service(_in_path, _slack, 200, 404, most_per_second=1),
     "teams": Service(_in_query, _teams, 202, 401),
-    "pagerduty": Service(_in_body, _pagerduty, 202, 400, most_bytes=512_000),
+    "pagerduty": Service(_in_body, _pagerduty, 202, 400, most_bytes=512_000, most_per_second=2),
     "opsgenie": Service(_header("Authorization", "GenieKey "), _opsgenie, 202, 401, invalid=422),
     "splunk": Service(_header("Authorization", "Splunk "), _each(_splunk), 200, 403, most_events=500),
     "datadog": Service(_header("DD-API-KEY"), _each(_datadog), 202, 403, too_large=413, most_bytes=5_000_000, most_events=1_000),

@@ -88,7 +88,7 @@ class Auto:
         self._reached = self._reached or count >= self.allowed
 
     def answered(self, began: float, now: float, *, overloaded: bool) -> None:
-        """Learn from one answer; those to POSTs that began before the last change do not count."""
+        """Learn from one answer; those to POSTs that began before it shrank do not count."""
         if began < self._since:
             return
         if overloaded:
@@ -115,8 +115,10 @@ class Auto:
 
     def _allow(self, count: int, now: float) -> None:
         """Begin another round."""
+        if count < self.allowed:
+            self._since = now
         self.allowed = max(1, min(count, MOST_CALLS))
-        self._since, self._total, self._count, self._reached = now, 0.0, 0, False
+        self._total, self._count, self._reached = 0.0, 0, False
 
 
 class _Permits(contextlib.AbstractAsyncContextManager[None]):

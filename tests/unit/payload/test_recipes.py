@@ -102,6 +102,12 @@ def test_the_service_takes_every_event_that_a_recipe_selects(receiver, send, nam
     assert {post.answer for post in receiver.posts} == {service.accepted}
 
 
+def test_the_pace_of_a_recipe_is_within_what_the_service_documents():
+    limited = [name for name, service in SERVICES.items() if service.most_per_second < 10**9]
+    assert limited == ["slack", "pagerduty"]
+    assert all(0 < route_of(name).max_per_second <= SERVICES[name].most_per_second for name in limited)
+
+
 @pytest.mark.parametrize("name", DOCUMENTED)
 def test_a_wrong_key_does_what_the_page_says(receiver, send, name):
     receiver.behave = SERVICES[name].answer
