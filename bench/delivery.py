@@ -22,9 +22,9 @@ from auth0_webhooks.model.events import LogEvent, Position
 from auth0_webhooks.payload.payload import Payload
 from auth0_webhooks.webhook.endpoint import Endpoint
 from auth0_webhooks.webhook.tls import Tls
-from bench import syslog_ng
-from bench.results import Figure, Part, at_least, draw
-from bench.sink import Sink, sink
+from bench.support import syslog_ng
+from bench.support.results import Figure, Part, at_least, draw
+from bench.support.sink import Sink, sink
 from simulation.events import event_text
 
 CALLS = (1, 5, 20, 50)

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.results import Figure, Part, at_most
+from bench.support.results import Figure, Part, at_most
 from simulation.local_airflow import PROJECT
 
 ROUNDS = 5

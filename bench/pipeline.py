@@ -11,10 +11,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from bench.results import Figure, Part, Target, at_least, at_most, draw
-from bench.stack import NEVER, Stack, Watcher, stack
+from bench.support.results import Figure, Part, Target, at_least, at_most, draw
+from bench.support.stack import NEVER, Stack, Watcher, stack
 
-BACKLOGS = {1_000: 3, 10_000: 3, 20_000: 3, 100_000: 1}
+BACKLOGS = {1_000: 1, 10_000: 2, 20_000: 3, 100_000: 1}
 """The number of waiting events, and of rounds for each."""
 ARRAYS = 20_000
 """The number of events waiting for the route that sends arrays of 100."""
@@ -22,9 +22,9 @@ IN_ARRAYS = f"{ARRAYS:,}, in arrays of 100"
 MILLION = 1_000_000
 TASKS = ("fetch", "filter", "deliver")
 MAPPED = 30
-IDLE_ROUNDS = 4
+IDLE_ROUNDS = 3
 IDLE_RUNS = 2
-LATENCIES = 20
+LATENCIES = 16
 MB = 1e6
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from auth0_webhooks.model.events import LogEvent, Position
 from auth0_webhooks.privacy.redaction import Redaction
-from bench.results import Figure, Part, at_most
+from bench.support.results import Figure, Part, at_most
 from simulation.events import make_event
 from simulation.tenant import USUAL_TYPES
 

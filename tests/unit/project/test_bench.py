@@ -8,8 +8,8 @@ import pytest
 import requests
 
 from bench.delivery import make_log, ours
-from bench.results import QUOTE, Figure, Part, at_least, at_most, quoted, table_of_targets
-from bench.sink import sink
+from bench.support.results import QUOTE, Figure, Part, at_least, at_most, quoted, table_of_targets
+from bench.support.sink import sink
 from tests.conftest import PROJECT
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from bench.sink import Sink, sink
+from bench.support.sink import Sink, sink
 from simulation.local_airflow import PROJECT, LocalAirflow
 from simulation.tenant import CLIENT_ID, CLIENT_SECRET, Tenant
 

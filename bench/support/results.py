@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-DOCS = Path(__file__).resolve().parent.parent / "docs"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 QUOTE = re.compile(r'\[(?P<value>[^\]]+)\]\((?P<page>[\w/]*benchmarks\.md#[\w-]+) "(?P<name>[^"]+)"\)')
 
 

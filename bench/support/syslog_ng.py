@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from auth0_webhooks.model.events import LogEvent
-from bench.sink import Sink
+from bench.support.sink import Sink
 
 CONFIGURATION = """\
 @version: {version}
