@@ -112,6 +112,10 @@ class DeadLetterStoreError(WebhookRouteError):
     """A refused event could not be set aside, so nothing may pass it; or dead letters could not be read or removed."""
 
 
+class KeptHashesError(WebhookRouteError):
+    """What a route's runs kept for the audit cannot be read."""
+
+
 class DeliveryStoppedError(WebhookRouteError):
     """Airflow asked the task to end while POSTs were in progress."""
 

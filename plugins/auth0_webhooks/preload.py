@@ -29,6 +29,7 @@ MODULES = (
     "auth0_webhooks.reading.live",
     "auth0_webhooks.state.dead_letters",
     "auth0_webhooks.state.health",
+    "auth0_webhooks.state.kept_hashes",
     "auth0_webhooks.state.window_progress",
     "auth0_webhooks.webhook.endpoint",
 )

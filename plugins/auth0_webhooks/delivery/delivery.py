@@ -30,7 +30,7 @@ from auth0_webhooks.webhook.posting import Figures, Posting
 
 if TYPE_CHECKING:
     from auth0_webhooks.model.batch import Batch
-    from auth0_webhooks.model.events import Position
+    from auth0_webhooks.model.events import LogEvent, Position
     from auth0_webhooks.webhook.client import Client
     from auth0_webhooks.webhook.endpoint import Endpoint
 
@@ -52,6 +52,7 @@ class Delivery:
         route's health.
     :param suspect: the log id of the event at which earlier runs failed: if it is still the first one, the delivery sends it
         alone, and sets it aside if the webhook accepts a later one.
+    :param note: called with each event that is delivered or set aside, and which of the two.
     """
 
     def __init__(
@@ -69,10 +70,11 @@ class Delivery:
         dead_letters: DeadLetters | None = None,
         refusals: RefusalKeeper | None = None,
         suspect: str | None = None,
+        note: Callable[[LogEvent, State], None] = lambda _event, _state: None,
         waits: Waits = WAITS,
     ) -> None:
         self.figures = Figures()
-        self.progress = Progress(Checkpoint(start), by_time=by_time, most_outstanding=payload.most_outstanding)
+        self.progress = Progress(Checkpoint(start), by_time=by_time, most_outstanding=payload.most_outstanding, note=note)
         self._start, self._end = start, end
         self._payload, self._fits = payload, payload.max_bytes
         self._waits, self._suspect = waits, suspect

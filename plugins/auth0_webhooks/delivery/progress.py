@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 
 from auth0_webhooks.model.batch import Batch
@@ -42,10 +42,18 @@ class Progress:
     :param most_outstanding: how many events may be in flight or remembered at a time; the POST of the first missing event may
         always start.
     :param by_time: the events belong to a window and are sorted by date; otherwise they are sorted by log id.
+    :param note: called with each event that needs no more work, and its state.
     """
 
-    def __init__(self, checkpoint: Checkpoint, *, by_time: bool = False, most_outstanding: int = MAX_ACKNOWLEDGED) -> None:
-        self.position = checkpoint.position
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        *,
+        by_time: bool = False,
+        most_outstanding: int = MAX_ACKNOWLEDGED,
+        note: Callable[[LogEvent, State], None] = lambda _event, _state: None,
+    ) -> None:
+        self.position, self._note = checkpoint.position, note
         self.before = before_in_time if by_time else before
         self._by_time, self._most = by_time, most_outstanding
         self.unsaved = 0
@@ -156,6 +164,7 @@ class Progress:
             self._under_way -= states[index] == State.UNDER_WAY
             states[index] = state
             if state >= DONE:
+                self._note(self._events[index], state)
                 self.repeated += counted[index] >= DONE
             if counted[index] < DONE:
                 counted[index] = state
@@ -169,6 +178,7 @@ class Progress:
         counted = self._all_states.setdefault(number, bytearray(size))
         self.repeated += counted[index] >= DONE
         counted[index] = state
+        self._note(event, state)
         self._remembered.add(event.log_id)
         self.unsaved += 1
 

@@ -78,11 +78,13 @@ class DeliverOperator(RouteOperator):
         batches: Batches,
     ) -> None:
         from auth0_webhooks.delivery.delivery import Delivery
+        from auth0_webhooks.delivery.progress import State
         from auth0_webhooks.hooks.webhook import endpoint_of, payload_of
         from auth0_webhooks.model.events import Position
         from auth0_webhooks.privacy.redaction import redaction_mark
         from auth0_webhooks.state.dead_letters import DeadLetterStore
         from auth0_webhooks.state.health import Health, KeptRefusals
+        from auth0_webhooks.state.kept_hashes import KeepsHashesToo, KeptHashes
         from auth0_webhooks.state.variables import CheckpointVariable
         from auth0_webhooks.state.window_progress import WindowProgress
 
@@ -105,12 +107,13 @@ class DeliverOperator(RouteOperator):
                 start_from=route.start_from_text,
             )
         self._dead_letters = DeadLetterStore(route) if route.on_reject == "dead_letter" else None
-        health = Health(route.name)
+        health, start, end = Health(route.name), Position(*fetched["start"]), Position(*fetched["end"])
+        hashes = KeptHashes(route, str(context["run_id"]), passed=None if run.window else (start, end))
         delivery = self._delivery = Delivery(
             endpoint_of(route, payload, timeout=self.waits.answer),
-            keeper,
-            start=Position(*fetched["start"]),
-            end=Position(*fetched["end"]),
+            KeepsHashesToo(keeper, hashes),
+            start=start,
+            end=end,
             first=fetched["first_run"],
             by_time=run.window is not None,
             payload=payload,
@@ -119,6 +122,7 @@ class DeliverOperator(RouteOperator):
             dead_letters=self._dead_letters,
             refusals=None if run.window else KeptRefusals(health),
             suspect=health.suspect() if self._dead_letters and not run.window else None,
+            note=lambda event, state: hashes.note(event.log_id, set_aside=state is State.DEAD_LETTERED),
             waits=self.waits,
         )
         if self._killed:
@@ -130,6 +134,8 @@ class DeliverOperator(RouteOperator):
             hangs = True  # Airflow may be what hangs: then closing the record would hang, too
             raise
         finally:
+            if not hangs:
+                hashes.end()
             if isinstance(keeper, CheckpointVariable):
                 if not hangs:
                     keeper.close()

@@ -98,8 +98,8 @@ class Route(BaseModel):
     dead_letter_path: str | None = Field(
         default=None,
         min_length=1,
-        description="Where dead letters are stored: a folder, or an object storage URL such as `s3://CONNECTION@bucket/folder`. "
-        "Not set: the folder `auth0_webhook_dead_letters` in `$AIRFLOW_HOME`.",
+        description="Where dead letters are stored, and the hashes that the audit needs: a folder, or an object storage URL such "
+        "as `s3://CONNECTION@bucket/folder`. Not set: the folder `auth0_webhook_dead_letters` in `$AIRFLOW_HOME`.",
     )
     dead_letter_path_shared: bool = Field(
         default=False,

@@ -6,25 +6,18 @@ A file's first line says as JSON what happened; the rest is the event, unchanged
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import json
 import logging
-import os
-import uuid
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import ObjectStoragePath
-from airflow.sdk.exceptions import AirflowNotFoundException
-
-from auth0_webhooks.errors import DeadLetterStoreError, SettingError
+from auth0_webhooks.errors import DeadLetterStoreError
 from auth0_webhooks.model.deep_json import read_object
 from auth0_webhooks.model.events import LogEvent, Position
 from auth0_webhooks.privacy.redaction import redaction_mark
+from auth0_webhooks.state.stored_files import folder_of, write_whole
 from auth0_webhooks.times import iso
 
 if TYPE_CHECKING:
@@ -33,8 +26,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-DEFAULT_FOLDER = "auth0_webhook_dead_letters"
-"""Below AIRFLOW_HOME, if a route names no other place."""
 SUFFIX = ".letter"
 """How the name of a dead letter's file ends; before it comes the log id."""
 NAMED = 20
@@ -78,22 +69,7 @@ class DeadLetterStore:
         self._route = route
         self.set_aside: list[dict[str, Any]] = []
         self.unreadable = 0
-        self._folder: Any
-        try:
-            place = ObjectStoragePath(dead_letter_path(route))
-            local = place.protocol in {"", "file", "local"}
-            place.fs  # noqa: B018 - finds out whether anything serves this scheme, and its connection
-            self._folder = Path(place.path) / route.name if local else place / route.name
-        except (ValueError, ImportError, OSError, AirflowNotFoundException) as error:
-            raise SettingError(
-                f"route {route.name!r}: key 'dead_letter_path': no object storage can be reached by it "
-                f"({type(error).__name__}): expected a folder or a URL such as s3://CONNECTION@bucket/folder"
-            ) from None
-        if local and not route.dead_letter_path_shared and not _tasks_stay_here():
-            raise SettingError(
-                f"route {route.name!r}: key 'dead_letter_path' is a folder of this machine, but the executor runs tasks on "
-                "several: name an object storage URL, or a folder that every worker sees and set dead_letter_path_shared: true"
-            )
+        self._folder: Any = folder_of(route) / route.name
 
     def put(self, event: LogEvent, answer: Answer, tries: int) -> None:
         """Store one event, as it was sent, durably: written under a temporary name, then moved, so a file is complete or absent.
@@ -112,9 +88,8 @@ class DeadLetterStore:
             redaction_mark(self._route.redact),
         )
         content = (json.dumps(asdict(letter)) + "\n" + event.body).encode()
-        write = _write_to_disk if isinstance(self._folder, Path) else _write_to_store
         try:
-            write(self._path(event.log_id), content)
+            write_whole(self._path(event.log_id), content)
         except Exception as error:
             raise DeadLetterStoreError(
                 f"event {event.log_id} was refused, and cannot be stored as a dead letter under {self._folder}: "
@@ -173,46 +148,6 @@ class DeadLetterStore:
         return self._folder / f"{log_id}{SUFFIX}"
 
 
-def _write_to_disk(path: Path, content: bytes) -> None:
-    """Write a file that only its owner can read, and that survives a power cut."""
-    for folder in reversed([folder for folder in (path.parent, *path.parent.parents) if not folder.exists()]):
-        folder.mkdir(mode=0o700, exist_ok=True)
-        _sync_folder(folder.parent)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable, if its file system can do that."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        if error.errno not in {errno.EINVAL, errno.ENOTSUP}:
-            raise
-    finally:
-        os.close(handle)
-
-
-def _write_to_store(path: Any, content: bytes) -> None:
-    """Write an object, whole or not at all."""
-    temporary = path.parent / f".{path.name}.{uuid.uuid4().hex}.tmp"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with temporary.open("wb") as file:
-        file.write(content)
-    temporary.fs.mv(temporary.path, path.path)
-
-
 def _read(path: Any) -> tuple[DeadLetter, LogEvent]:
     """Read one file.
 
@@ -265,16 +200,3 @@ def _of_unreadable(path: Any, error: Exception) -> str:
             "happened, while the tenant keeps its log"
         )
     return f"the dead letter {path} cannot be read and is skipped: {reason}"
-
-
-def dead_letter_path(route: Route) -> str:
-    """Where the route's dead letters are: as it says, or below AIRFLOW_HOME."""
-    home = Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser()
-    return route.dead_letter_path or f"file://{home / DEFAULT_FOLDER}"
-
-
-def _tasks_stay_here() -> bool:
-    from airflow.sdk.configuration import conf
-
-    executors = conf.get("core", "executor").split(",")
-    return all(name.split(":")[-1].rsplit(".", 1)[-1] == "LocalExecutor" for name in executors)

@@ -1,0 +1,130 @@
+"""Where a route stores files, and how one is written: dead letters, and the hashes that the audit compares the log with."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import ObjectStoragePath
+from airflow.sdk.exceptions import AirflowNotFoundException
+
+from auth0_webhooks.errors import SettingError
+
+if TYPE_CHECKING:
+    from auth0_webhooks.settings.route import Route
+
+DEFAULT_FOLDER = "auth0_webhook_dead_letters"
+"""Below AIRFLOW_HOME, if a route names no other place."""
+
+
+def folder_of(route: Route) -> Any:
+    """The route's ``dead_letter_path``: a ``Path`` on a disk, else an ``ObjectStoragePath``.
+
+    :raises SettingError: when the path cannot be used, or is a folder of this machine while tasks may run on others.
+    """
+    try:
+        place = ObjectStoragePath(_path_of(route))
+        local = place.protocol in {"", "file", "local"}
+        place.fs  # noqa: B018 - finds out whether anything serves this scheme, and its connection
+    except (ValueError, ImportError, OSError, AirflowNotFoundException) as error:
+        raise SettingError(
+            f"route {route.name!r}: key 'dead_letter_path': no object storage can be reached by it "
+            f"({type(error).__name__}): expected a folder or a URL such as s3://CONNECTION@bucket/folder"
+        ) from None
+    if local and not route.dead_letter_path_shared and not _tasks_stay_here():
+        raise SettingError(
+            f"route {route.name!r}: key 'dead_letter_path' is a folder of this machine, but the executor runs tasks on "
+            "several: name an object storage URL, or a folder that every worker sees and set dead_letter_path_shared: true"
+        )
+    return Path(place.path) if local else place
+
+
+def write_whole(path: Any, content: bytes) -> None:
+    """Write a file under a temporary name, then move it: it is complete, or absent, or as it was before."""
+    if isinstance(path, Path):
+        _write_to_disk(path, content)
+    else:
+        _write_to_store(path, content)
+
+
+def make_folder(path: Any) -> None:
+    """Make a folder where a store knows folders. On a disk, writing a file makes its folder."""
+    if not isinstance(path, Path):
+        path.mkdir(parents=True, exist_ok=True)
+
+
+def write_over(path: Any, content: bytes) -> None:
+    """Write a small file that is written again and again: on a disk as :func:`write_whole`, as an object by one request.
+
+    An object store puts an object whole in the place of the one before. Where a store does not, a file may break off.
+    """
+    if isinstance(path, Path):
+        _write_to_disk(path, content)
+    else:
+        path.write_bytes(content)
+
+
+def remove_folder(path: Any) -> None:
+    """Remove a folder and all in it; what somebody else has removed meanwhile does not matter."""
+    if isinstance(path, Path):
+        shutil.rmtree(path, ignore_errors=True)
+        return
+    with contextlib.suppress(FileNotFoundError):
+        path.fs.rm(path.path, recursive=True)
+
+
+def _write_to_disk(path: Path, content: bytes) -> None:
+    """Write a file that only its owner can read, and that survives a power cut."""
+    for folder in reversed([folder for folder in (path.parent, *path.parent.parents) if not folder.exists()]):
+        folder.mkdir(mode=0o700, exist_ok=True)
+        _sync_folder(folder.parent)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable, if its file system can do that."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in {errno.EINVAL, errno.ENOTSUP}:
+            raise
+    finally:
+        os.close(handle)
+
+
+def _write_to_store(path: Any, content: bytes) -> None:
+    """Write an object, whole or not at all."""
+    temporary = path.parent / f".{path.name}.{uuid.uuid4().hex}.tmp"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with temporary.open("wb") as file:
+        file.write(content)
+    temporary.fs.mv(temporary.path, path.path)
+
+
+def _path_of(route: Route) -> str:
+    home = Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser()
+    return route.dead_letter_path or f"file://{home / DEFAULT_FOLDER}"
+
+
+def _tasks_stay_here() -> bool:
+    from airflow.sdk.configuration import conf
+
+    executors = conf.get("core", "executor").split(",")
+    return all(name.split(":")[-1].rsplit(".", 1)[-1] == "LocalExecutor" for name in executors)
