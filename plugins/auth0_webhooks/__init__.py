@@ -11,6 +11,7 @@ import importlib.metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from auth0_webhooks.audit.dag import build_audit_dag
     from auth0_webhooks.authoring import build_dags, check_routes, route_tasks
     from auth0_webhooks.dead_letter_dag import build_dead_letter_dag
     from auth0_webhooks.errors import SettingError
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Route",
     "SettingError",
+    "build_audit_dag",
     "build_dag",
     "build_dags",
     "build_dead_letter_dag",
@@ -36,6 +38,7 @@ OLDEST_AIRFLOW = (3, 3)
 _PLACES = {
     "Route": "settings.route",
     "SettingError": "errors",
+    "build_audit_dag": "audit.dag",
     "build_dag": "route_dag",
     "build_dags": "authoring",
     "build_dead_letter_dag": "dead_letter_dag",

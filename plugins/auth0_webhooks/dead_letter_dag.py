@@ -61,8 +61,10 @@ class DeadLetterOperator(BaseOperator):
         :raises EndpointUnavailableError: in the end, when something could not be listed or sent.
         :raises DeadLetterStoreError: in the end, when all was listed or sent but what cannot be read.
         """
+        from auth0_webhooks.state.routes import routes_asked_for
+
         asked, send = context["params"]["route"], context["params"]["send"]
-        routes = self._asked_for(asked)
+        routes = routes_asked_for(asked, self.routes)
         report: dict[str, Outcome] = {}
         try:
             for route in routes:
@@ -83,21 +85,6 @@ class DeadLetterOperator(BaseOperator):
             context["ti"].xcom_push("report", {name: asdict(outcome) for name, outcome in report.items()})
             log.info("%s", "\n".join(_lines(report)))
         _raise_in_the_end(report)
-
-    def _asked_for(self, name: str | None) -> list[Route]:
-        """The route of this name, or all: those of the DAG file, as it says, and those of other files, as Airflow knows them."""
-        from auth0_webhooks.state.routes import known_route, known_routes
-
-        own = {route.name: route for route in self.routes}
-        if name in own:
-            return [own[name]]
-        if name is None:
-            return [*{route.name: route for route in [*known_routes(), *self.routes]}.values()]
-        route = known_route(name)
-        if route is None:
-            known = sorted({route.name for route in known_routes()} | own.keys())
-            raise SettingError(f"param 'route': there is no route {name!r}; there are {', '.join(known) or 'none'}")
-        return [route]
 
     @staticmethod
     def _work(route: Route, outcome: Outcome, *, send: bool) -> None:

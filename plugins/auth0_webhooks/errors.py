@@ -116,6 +116,22 @@ class KeptHashesError(WebhookRouteError):
     """What a route's runs kept for the audit cannot be read."""
 
 
+class NothingKeptError(KeptHashesError):
+    """A route's runs have kept nothing yet that an audit could compare the log with."""
+
+    retry = False
+
+
+class UnaccountedError(WebhookRouteError):
+    """An audit found events that no run accounts for, or a route that it could not audit: a person must look at its report."""
+
+    retry = False
+
+
+class AuditIncompleteError(WebhookRouteError):
+    """An audit was not finished, for a reason that may pass."""
+
+
 class DeliveryStoppedError(WebhookRouteError):
     """Airflow asked the task to end while POSTs were in progress."""
 

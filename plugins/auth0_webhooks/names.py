@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 DEAD_LETTER_DAG_ID = "auth0_webhook_dead_letters"
+AUDIT_DAG_ID, AUDIT = "auth0_webhook_audit", "audit"
+"""The DAG that compares the log with what the routes' runs accounted for, and its task."""
 FETCH, FILTER, DELIVER = "fetch", "filter", "deliver"
 """The task ids of a route's DAG; the DAG's id is the route's name."""
 TENANT_TAG = "tenant:"

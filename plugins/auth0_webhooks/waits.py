@@ -25,6 +25,8 @@ class Waits:
     ``tenant_limit``: for the rate limit at a time, once a live run has events in hand that it could deliver.
     ``tenant_answer``: for one complete answer of Auth0, headers and body.
     ``window_limits``: for the rate limit in all while a window is read; limited because live runs wait for a replay.
+    ``audit_limits``: for the rate limit in all while an audit reads: no live run waits for it.
+    ``auditing``: the most that an audit may take; ``audit_retry``: before it is tried again.
     ``settle``: a live run reads an event only this long after Auth0 ingested it, so that an event with a smaller log id,
     ingested at about the same time, has appeared by then. Auth0 states no figure; 0 reads everything at once.
     """
@@ -44,6 +46,9 @@ class Waits:
     tenant_limit: float = 10.0
     tenant_answer: float = 60.0
     window_limits: float = 900.0
+    audit_limits: float = 6 * 3600.0
+    auditing: float = 12 * 3600.0
+    audit_retry: float = 600.0
     settle: float = 3.0
 
 

@@ -23,7 +23,7 @@ print(json.dumps({
 """
 pytestmark = pytest.mark.airflow
 
-NOT_FOR_TASKS = {"__main__", "cli", "dead_letter_dag", "page", "provider", "route", "watch"}
+NOT_FOR_TASKS = {"__main__", "audit", "cli", "dead_letter_dag", "page", "provider", "route", "watch"}
 """The parts of the library that no task of a route imports."""
 
 

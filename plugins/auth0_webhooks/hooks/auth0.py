@@ -66,6 +66,7 @@ class TenantHook(HttpHook):
     :param token_store: where the access token is kept between runs, so that polling does not fill the log it reads
         (each token request is a log event of its own).
     :param tries: how often a request is made in all, if its failure may be temporary.
+    :param least_reserve: the share of the bucket, in percent, that is left to others at least, whatever the connection says.
     :param wait_for_limits: wait for the rate limit up to ``waits.window_limits`` in all, as a window does, and not up to
         ``waits.live_limits``.
 
@@ -84,11 +85,12 @@ class TenantHook(HttpHook):
         *,
         tries: int = TRIES,
         wait_for_limits: bool = False,
+        least_reserve: float = 0.0,
         waits: Waits = WAITS,
     ) -> None:
         super().__init__(method="GET", http_conn_id=auth0_conn_id)
         in_all, at_a_time = (waits.window_limits, None) if wait_for_limits else (waits.live_limits, waits.tenant_limit)
-        self.budget = Budget(in_all, at_a_time)
+        self.budget, self._least_reserve = Budget(in_all, at_a_time), least_reserve
         self._waits, self._patience = waits, Patience(tries, waits, self.budget, of_window=wait_for_limits)
         self.as_of = datetime.now(timezone.utc)
         self.api_requests = 0
@@ -213,7 +215,8 @@ class TenantHook(HttpHook):
         for own in ("audience", API_RESERVE):
             session.headers.pop(own, None)
         self.base_url = url.rstrip("/")
-        self.budget.reserve, self.budget.machine = reserve_of(connection), Machine(self.base_url)
+        self.budget.reserve = max(reserve_of(connection), self._least_reserve)
+        self.budget.machine = Machine(self.base_url)
         self._client = {
             "grant_type": "client_credentials",
             "client_id": str(connection.login),

@@ -86,7 +86,7 @@ def _note(route: Route, problem: str | None, gap: str | None, first: tuple[str, 
     health, run_id = Health(route.name), str(context["run_id"])
     told = 0
     for change, words in health.note(problem, run_id, gap, first=first, sets_aside=route.on_reject == "dead_letter"):
-        if not _tell(route, change, words, run_id, context):
+        if not tell(route, change, words, run_id, context):
             break
         told += 1
     health.told(told)
@@ -95,18 +95,24 @@ def _note(route: Route, problem: str | None, gap: str | None, first: tuple[str, 
 _TEXTS = {
     "gap": "{route} has a gap: events of this time can no longer be read: {problem}",
     "well": "{route} is healthy again. The problem was: {problem}",
+    "unaccounted": "{route} has events that are not accounted for: {problem}",
+    "summary": "{route}, {problem}",
 }
 
 
-def _tell(route: Route, change: str, problem: str, run_id: str, context: Context) -> bool:
-    """Send it by Airflow's HTTP notifier; False when it could not be sent."""
+def tell(route: Route, change: str, problem: str, run_id: str, context: Context, **more: Any) -> bool:
+    """Send an alarm by Airflow's HTTP notifier, where the route has a connection for it; False when it could not be sent.
+
+    :param change: its ``state``.
+    :param more: what it says besides, by key.
+    """
     from airflow.providers.http.notifications import HttpNotifier
 
     text = _TEXTS.get(change, "{route} is {change}: {problem}").format(route=route.name, change=change, problem=problem)
-    log.warning("%s", text)
+    (log.info if change == "summary" else log.warning)("%s", text)
     if not route.alarm_conn_id:
         return True
-    payload = {"text": text, "route": route.name, "state": change, "problem": problem, "run_id": run_id}
+    payload = {"text": text, "route": route.name, "state": change, "problem": problem, "run_id": run_id, **more}
     try:
         check_alarm_connection(route)
         HttpNotifier(http_conn_id=route.alarm_conn_id, json=payload, extra_options={"timeout": 20}).notify(context)

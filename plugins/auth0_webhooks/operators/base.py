@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
@@ -88,15 +89,7 @@ class RouteOperator(BaseOperator):
         :raises SettingError: when a param does not fit, is not applied at all, or would have a live run pass over events.
         """
         params, run = dict(context["params"]), context["dag_run"]
-        # A dry run, or a window, that is not applied would be a real run.
-        for key, value in (run.conf or {}).items():
-            if key not in PARAMS and key not in self._params_of_its_own():
-                raise SettingError(f"unknown param {key!r} in this run's conf: expected one of {', '.join(PARAMS)}")
-            if params.get(key) != value:
-                raise SettingError(
-                    f"{key!r} of this run's conf is not applied: set [core] dag_run_conf_overrides_params to True in Airflow's "
-                    "settings (AIRFLOW__CORE__DAG_RUN_CONF_OVERRIDES_PARAMS)"
-                )
+        check_conf(context, PARAMS, self._params_of_its_own())
         picked, typed = params.get("log_types"), _types("other_log_types", params)
         route = check_run_settings(
             {
@@ -134,6 +127,22 @@ class RouteOperator(BaseOperator):
     def _params_of_its_own(self) -> set[str]:
         """What the DAG declares, which may be one that has other tasks, too."""
         return set(self.dag.params) if self.has_dag() else set()  # type: ignore[no-untyped-call]
+
+
+def check_conf(context: Context, names: Sequence[str], others: Iterable[str] = ()) -> None:
+    """Make sure that what a run was triggered with applies: a dry run, or a window, that is not applied would be a real run.
+
+    :param others: params that the DAG has besides ``names``.
+    :raises SettingError: naming the param.
+    """
+    for key, value in (context["dag_run"].conf or {}).items():
+        if key not in names and key not in others:
+            raise SettingError(f"unknown param {key!r} in this run's conf: expected one of {', '.join(names)}")
+        if context["params"].get(key) != value:
+            raise SettingError(
+                f"{key!r} of this run's conf is not applied: set [core] dag_run_conf_overrides_params to True in Airflow's "
+                "settings (AIRFLOW__CORE__DAG_RUN_CONF_OVERRIDES_PARAMS)"
+            )
 
 
 def _types(key: str, params: dict[str, Any]) -> list[str]:

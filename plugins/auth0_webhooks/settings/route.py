@@ -22,7 +22,7 @@ from auth0_webhooks.errors import SettingError
 from auth0_webhooks.filtering.api_endpoints import API_TYPES
 from auth0_webhooks.filtering.log_types import types_of
 from auth0_webhooks.filtering.selection import Selection
-from auth0_webhooks.names import DEAD_LETTER_DAG_ID, checkpoint_key
+from auth0_webhooks.names import AUDIT_DAG_ID, DEAD_LETTER_DAG_ID, checkpoint_key
 from auth0_webhooks.payload.envelope import Kind
 from auth0_webhooks.payload.payload import MOST_EVENTS, Form
 from auth0_webhooks.privacy.redaction import parse_rules
@@ -137,6 +137,11 @@ class Route(BaseModel):
     alarm_lag_seconds: Count = Field(
         default=900, ge=1, description="The route is unhealthy if an event has been waiting for longer than this many seconds."
     )
+    daily_summary: bool = Field(
+        default=False,
+        description="`true` sends a summary of each day to `alarm_conn_id`: delivered, set aside, lag, audit. It needs the "
+        "audit's DAG to be enabled.",
+    )
     payload: Form = Field(
         default="event",
         description="`event` sends one event per POST. `array` sends batches as a JSON array, `lines` as JSON lines, one event "
@@ -201,8 +206,8 @@ class Route(BaseModel):
     @field_validator("name")
     @classmethod
     def _free(cls, value: str) -> str:
-        if value == DEAD_LETTER_DAG_ID:
-            raise ValueError("this is the id of the DAG for dead letters")
+        if value in {DEAD_LETTER_DAG_ID, AUDIT_DAG_ID}:
+            raise ValueError(f"this is the id of the DAG for {'dead letters' if value == DEAD_LETTER_DAG_ID else 'audits'}")
         return value
 
     @field_validator("alarm_conn_id")
@@ -211,6 +216,13 @@ class Route(BaseModel):
         # Airflow's notifier sends every key of the extra as a header; the webhook's extra can hold the key of the pseudonyms.
         if value is not None and value == others.data.get("webhook_conn_id"):
             raise ValueError("expected a connection of its own, not the webhook's")
+        return value
+
+    @field_validator("daily_summary")
+    @classmethod
+    def _has_a_place(cls, value: bool, others: ValidationInfo) -> bool:
+        if value and others.data.get("alarm_conn_id") is None:
+            raise ValueError("expected alarm_conn_id, too: the summary is sent there")
         return value
 
     @model_validator(mode="before")

@@ -31,7 +31,8 @@ SUSPECT_RUNS, SUSPECT_SPAN = 10, timedelta(hours=6)
 SET_ASIDE = "set aside: "
 """The first words of the problem of a route that set events aside and is healthy otherwise."""
 
-Change = Literal["bad", "still bad", "well", "gap"]
+Change = Literal["bad", "still bad", "well", "gap", "unaccounted", "summary"]
+"""The ``state`` of an alarm. The last two are an audit's."""
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,13 @@ def load(folder):
 def test_the_shipped_routes_load_without_an_import_error(folder):
     bag = load(folder)
     assert bag.import_errors == {}
-    assert set(bag.dags) == {"auth0_log_webhooks", "auth0_webhook_dead_letters", "management_api_example"}
+    assert set(bag.dags) == {
+        "auth0_log_webhooks",
+        "auth0_webhook_dead_letters",
+        "auth0_webhook_audit",
+        "management_api_example",
+    }
+    assert bag.dags["auth0_webhook_audit"].is_paused_upon_creation
     assert bag.dags["management_api_example"].is_paused_upon_creation
 
 
@@ -87,7 +93,7 @@ def test_a_route_whose_watch_is_off_has_none_and_can_still_drain():
 def test_a_broken_route_is_one_import_error_and_the_others_stay(folder):
     (folder / "webhook_routes.yaml").write_text("routes:\n  good: {}\n  broken:\n    log_level: loud\n", encoding="utf-8")
     bag = load(folder)
-    assert set(bag.dags) - {"management_api_example"} == {"good", "auth0_webhook_dead_letters"}
+    assert set(bag.dags) - {"management_api_example"} == {"good", "auth0_webhook_dead_letters", "auth0_webhook_audit"}
     assert [Path(path).name for path in bag.import_errors] == ["webhook_routes_errors.py"]
     (error,) = bag.import_errors.values()
     assert "webhook_routes.yaml:4: route 'broken': key 'log_level': expected 0 to 4 or one of debug" in error

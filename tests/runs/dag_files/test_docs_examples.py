@@ -10,8 +10,9 @@ from datetime import timedelta
 import pytest
 from airflow.cli import cli_parser
 
+from auth0_webhooks.audit.dag import build_audit_dag
 from auth0_webhooks.dead_letter_dag import build_dead_letter_dag
-from auth0_webhooks.names import DEAD_LETTER_DAG_ID
+from auth0_webhooks.names import AUDIT_DAG_ID, DEAD_LETTER_DAG_ID
 from auth0_webhooks.reading import window
 from auth0_webhooks.route_dag import build_dag
 from auth0_webhooks.settings.route import Route
@@ -27,6 +28,7 @@ def documented():
     """(DAG, conf) of each ``airflow dags trigger`` in the documentation and in what the DAGs say about themselves."""
     texts = [path.read_text(encoding="utf-8") for path in (PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md")))]
     texts += [build_dag(Route(name=ROUTE)).doc_md, build_dead_letter_dag([Route(name=ROUTE)]).doc_md]
+    texts.append(build_audit_dag().doc_md)
     commands = (match for text in texts for match in re.findall(r"(?<!\w)airflow dags trigger [^`\n]*(?:`null`[^`\n]*)?", text))
     found = []
     for command in commands:
@@ -48,7 +50,7 @@ BACKFILLS = re.findall(
 def test_the_documentation_has_examples_of_every_kind_of_run():
     confs = [json.loads(conf) for dag_id, conf in EXAMPLES if dag_id == ROUTE]
     assert {key for conf in confs for key in conf} >= {"since", "until", "dry_run", "log_level", "log_types", "where"}
-    assert {dag_id for dag_id, _ in EXAMPLES} == {ROUTE, DEAD_LETTER_DAG_ID}
+    assert {dag_id for dag_id, _ in EXAMPLES} == {ROUTE, DEAD_LETTER_DAG_ID, AUDIT_DAG_ID}
 
 
 @pytest.mark.parametrize(("dag_id", "conf"), EXAMPLES)
@@ -57,9 +59,10 @@ def test_an_example_runs(route, tenant, receiver, monkeypatch, dag_id, conf):
     monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "LocalExecutor")
     route.name, given = ROUTE, json.loads(conf)
     tenant.add("s")
-    if dag_id == DEAD_LETTER_DAG_ID:
+    if dag_id in {AUDIT_DAG_ID, DEAD_LETTER_DAG_ID}:
+        run = route.run_audit if dag_id == AUDIT_DAG_ID else route.run_dead_letters
         assert route.run() == "success"
-        assert route.run_dead_letters(**given)[0] == "success"
+        assert run(**given)[0] == "success"
         return
     assert route.run(**given) == "success"
     if given.keys() & {"since", "dry_run"}:

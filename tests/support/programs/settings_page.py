@@ -27,7 +27,7 @@ GROUPS = {
         "allow_private_addresses",
     ),
     "How the log is read": ("max_logs_per_run", "retention_days", "on_gap"),
-    "Alarms": ("alarm_conn_id", "alarm_lag_seconds"),
+    "Alarms": ("alarm_conn_id", "alarm_lag_seconds", "daily_summary"),
 }
 """Every setting, in the order of the page: what people need first comes first."""
 

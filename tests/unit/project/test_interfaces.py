@@ -13,6 +13,8 @@ import typing
 from datetime import datetime, timezone
 
 from auth0_webhooks import names
+from auth0_webhooks.audit.operator import PARAMS as AUDIT_PARAMS
+from auth0_webhooks.audit.outcome import Outcome
 from auth0_webhooks.model.checkpoint import Checkpoint, Hold, Writer
 from auth0_webhooks.model.events import Position
 from auth0_webhooks.operators.base import PARAMS
@@ -25,7 +27,7 @@ SETTINGS = """
     name auth0_conn_id webhook_conn_id schedule log_level log_types exclude_types concurrent_calls start_from on_reject
     dead_letter_path dead_letter_path_shared max_logs_per_run retention_days on_gap watch alarm_conn_id alarm_lag_seconds payload
     max_events max_bytes gzip allow_private_addresses envelope include_types where redact
-    body content_type api_endpoints max_per_second
+    body content_type api_endpoints max_per_second daily_summary
 """
 REPORT = """
     route run_id mode window dry_run outcome read excluded below_level other_type not_matching undecided unknown_type selected
@@ -35,11 +37,23 @@ REPORT = """
 """
 CHECKPOINT = "log_id date seen saved_as hold_until hold_reason acknowledged saved_by saved_since start_from closed save sum"
 HEALTH = "problem run_id since told gap untold refused stuck aside aside_first aside_told"
-METRICS = "delivered failed_runs lag_seconds seconds_to_retention_loss"
+AUDIT = """
+    tenant since until outcome read delivered set_aside left_out waiting not_kept unaccounted missing sent dead_lettered
+    kept_since audited_until lag_seconds stopped_by notes api_requests token_requests api_waited seconds
+"""
+METRICS = "delivered failed_runs lag_seconds seconds_to_retention_loss unaccounted"
 
 
 def test_settings():
     assert set(SETTINGS.split()) <= set(Route.model_fields)
+
+
+def test_keys_of_an_audits_report():
+    assert set(AUDIT.split()) <= {field.name for field in dataclasses.fields(Outcome)}
+
+
+def test_params_of_an_audit():
+    assert set(AUDIT_PARAMS) >= {"since", "until", "route", "send"}
 
 
 def test_params_of_a_run():
@@ -63,7 +77,7 @@ def test_keys_of_the_health():
 
 
 def test_states_of_the_alarm():
-    assert set(typing.get_args(health.Change)) >= {"bad", "still bad", "well", "gap"}
+    assert set(typing.get_args(health.Change)) >= {"bad", "still bad", "well", "gap", "unaccounted", "summary"}
 
 
 def test_names_of_variables_assets_and_dags():
@@ -71,6 +85,7 @@ def test_names_of_variables_assets_and_dags():
     assert names.record_key("r_checkpoint") == "r_checkpoint_writer"
     assert [names.new_events_name("r"), names.delivered_name("r")] == ["r_new_events", "r_delivered"]
     assert (names.DEAD_LETTER_DAG_ID, names.TENANT_TAG) == ("auth0_webhook_dead_letters", "tenant:")
+    assert (names.AUDIT_DAG_ID, names.AUDIT) == ("auth0_webhook_audit", "audit")
     assert (names.FETCH, names.FILTER, names.DELIVER) == ("fetch", "filter", "deliver")
 
 

@@ -16,6 +16,7 @@ FULL = {
     "retention_days": 30, "on_gap": "stop", "watch": False, "alarm_conn_id": "alarm", "alarm_lag_seconds": 5, "payload": "array",
     "max_events": 7, "max_bytes": 2000, "gzip": True, "allow_private_addresses": False, "envelope": "cloudevents",
     "include_types": ["auth.login.fail"], "where": "connection == 'Users'", "redact": {"user_name": "mask"},
+    "daily_summary": True,
 }  # fmt: skip
 OWN_BODY = {
     "name": "own", "body": "{text: description}", "content_type": "text/plain", "api_endpoints": ["users"],
