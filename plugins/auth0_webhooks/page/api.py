@@ -16,10 +16,10 @@ from fastapi import Path as InPath
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 
-from auth0_webhooks.names import DEAD_LETTER_DAG_ID
+from auth0_webhooks.names import AUDIT_DAG_ID, DEAD_LETTER_DAG_ID
 from auth0_webhooks.page import stored
 from auth0_webhooks.page.stored import GetUserDep, SessionDep
-from auth0_webhooks.page.summary import SPANS, dead_letters, ended_after, history, summary
+from auth0_webhooks.page.summary import SPANS, audit, dead_letters, ended_after, history, summary
 from auth0_webhooks.times import iso
 
 STATIC = Path(__file__).with_name("static")
@@ -70,7 +70,7 @@ def route(
     days: Annotated[Literal["1", "7", "30"], Query()] = "1",
     runs: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> dict[str, Any]:
-    """One route: its state, what was delivered in the last ``days``, its last ``runs``, its dead letters."""
+    """One route: its state, what was delivered in the last ``days``, its last ``runs``, its dead letters, its last audit."""
     permissions = stored.may(session, user, dag_id)
     if not permissions["read"]:
         raise HTTPException(403, f"you may not see the runs of DAG {dag_id}, or there is none")
@@ -90,6 +90,8 @@ def route(
         "may": permissions,
         "history": history(dated, since=now - span, until=now, buckets=buckets)
         | {"days": int(days), "runs": len(reports), "cut_at": iso(reports[-1][1]) if len(reports) == MAX_REPORTS else None},
+        "audit": audit(stored.last_audit(session, dag_id) if permissions["see_audits"] else None, dag_id),
+        "audit_dag_id": AUDIT_DAG_ID,
         "runs": [run.as_json() for run in found.runs[:runs]],
         "dead_letters": dead_letters(listing, dag_id, [run.report or {} for run, _ in reports if ended_after(run, listed)])
         | {"dag_id": DEAD_LETTER_DAG_ID},

@@ -24,6 +24,8 @@ from airflow.sdk.execution_time.xcom import XCom
 from sqlalchemy import or_, select
 
 from auth0_webhooks.names import (
+    AUDIT,
+    AUDIT_DAG_ID,
     DEAD_LETTER_DAG_ID,
     DELIVER,
     FETCH,
@@ -44,12 +46,12 @@ log = logging.getLogger(__name__)
 RECENT = 10
 """So many runs of a route are looked at for its state."""
 LISTINGS = 10
-"""So many runs of the dead letters' DAG are looked at for what they found."""
+"""So many runs of the dead letters' DAG, and of the audit's, are looked at for what they found."""
 
 
 def may(session: Any, user: Any, dag_id: str) -> dict[str, bool]:
     """What a user may do with a route, by Airflow's own rules. ``read`` needs the DAG's runs and their XComs."""
-    route, letters = _details(session, [dag_id, DEAD_LETTER_DAG_ID])
+    route, letters, audits = _details(session, [dag_id, DEAD_LETTER_DAG_ID, AUDIT_DAG_ID])
     manager, variable = get_auth_manager(), VariableDetails(key=checkpoint_key(dag_id))
     return {
         "read": _may_read(user, route),
@@ -57,6 +59,7 @@ def may(session: Any, user: Any, dag_id: str) -> dict[str, bool]:
         "pause": _allowed(user, "PUT", route),
         "move": all(manager.is_authorized_variable(method=method, details=variable, user=user) for method in ("GET", "PUT")),
         "see_letters": _allowed(user, "GET", letters, DagAccessEntity.XCOM),
+        "see_audits": _allowed(user, "GET", audits, DagAccessEntity.XCOM),
         "send_letters": _allowed(user, "POST", letters, DagAccessEntity.RUN),
     }
 
@@ -140,8 +143,18 @@ def reports_since(session: Any, dag_id: str, since: datetime, limit: int) -> lis
 
 def last_listing(session: Any, dag_id: str) -> Run | None:
     """The last run of the dead letters' DAG that looked at this route."""
-    rows = _rows(session, DEAD_LETTER_DAG_ID, LISTINGS)
-    reports = _reports(session, [row.id for row in rows], ("dead_letters",))
+    return _last_about(session, dag_id, DEAD_LETTER_DAG_ID, "dead_letters")
+
+
+def last_audit(session: Any, dag_id: str) -> Run | None:
+    """The last run of the audit's DAG that looked at this route."""
+    return _last_about(session, dag_id, AUDIT_DAG_ID, AUDIT)
+
+
+def _last_about(session: Any, dag_id: str, other: str, task: str) -> Run | None:
+    """The last run of a DAG for all routes whose report has this one."""
+    rows = _rows(session, other, LISTINGS)
+    reports = _reports(session, [row.id for row in rows], (task,))
     runs = [_run(row, reports.get(row.id)) for row in rows]
     return next((run for run in runs if run.ended and run.report and dag_id in run.report), None)
 

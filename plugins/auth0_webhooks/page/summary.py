@@ -250,6 +250,25 @@ def dead_letters(listing: Run | None, dag_id: str, later: Iterable[dict[str, Any
     }
 
 
+def audit(found: Run | None, dag_id: str) -> dict[str, Any] | None:
+    """What the last audit of a route found; None if there was none.
+
+    ``until`` is None if it could not tell anything; ``left`` are the events that are still not accounted for.
+    """
+    outcome = ((found.report or {}).get(dag_id) if found else None) or {}
+    if not found or not isinstance(outcome, dict):
+        return None
+    unaccounted = _count(outcome, "unaccounted")
+    return {
+        "run_id": found.run_id,
+        "ended": found.ended and iso(found.ended),
+        "until": _moment(outcome.get("audited_until")),
+        "unaccounted": unaccounted,
+        "left": unaccounted - _count(outcome, "sent") - _count(outcome, "dead_lettered"),
+        "outcome": str(outcome.get("outcome") or ""),
+    }
+
+
 def _count(report: dict[str, Any], key: str) -> int:
     value = report.get(key)
     return value if isinstance(value, int) else 0

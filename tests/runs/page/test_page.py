@@ -53,6 +53,15 @@ def server(airflow_home):
         listed = {"log_id": "0", "type": "fp", "date": "d", "answer": "422 Unprocessable", "tries": 1, "at": "t"}
         found = {"page_day": {"found": 1, "left": 1, "refused": 0, "sent": 0, "listed": [listed]}}
         rows.run("auth0_webhook_dead_letters", ago(hours=30), found, task="dead_letters", run_type="manual")
+        rows.dag("auth0_webhook_audit", bundle="page-day", tags=())
+        audited = {
+            "unaccounted": 3,
+            "sent": 1,
+            "dead_lettered": 1,
+            "audited_until": iso(ago(hours=8)),
+            "outcome": "3 not accounted for",
+        }
+        rows.run("auth0_webhook_audit", ago(hours=7), {"page_day": audited}, task="audit")
         yield ApiServer(airflow_home)
 
 
@@ -80,7 +89,7 @@ def since_the_lag_began():
 
 def test_all_routes_are_listed_and_other_dags_are_not(admin):
     assert names(admin) >= {"page_day", "page_night", "page_other"}
-    assert not names(admin) & {"page_no_route", "auth0_webhook_dead_letters"}
+    assert not names(admin) & {"page_no_route", "auth0_webhook_dead_letters", "auth0_webhook_audit"}
 
 
 def test_a_route_tells_lag_time_to_loss_last_delivery_checkpoint_and_watch(admin):
@@ -145,6 +154,14 @@ def test_dead_letters_are_those_of_the_last_listing_and_what_was_set_aside_since
     letters = detail(admin)["dead_letters"]
     assert (letters["waiting"], letters["since"]) == (1, 2)
     assert [letter["answer"] for letter in letters["letters"]] == ["422 Unprocessable", "400 Bad Request"]
+
+
+def test_a_route_tells_until_when_it_is_audited_and_what_is_left(admin):
+    audit = detail(admin)["audit"]
+    assert (audit["until"], audit["unaccounted"], audit["left"]) == (iso(ago(hours=8)), 3, 1)
+    assert audit["outcome"] == "3 not accounted for"
+    assert detail(admin)["audit_dag_id"] == "auth0_webhook_audit"
+    assert detail(admin, "page_night")["audit"] is None
 
 
 def test_no_secret_no_event_and_no_other_variable_is_shown(server, admin):

@@ -86,6 +86,7 @@ function one(data) {
       ["Lag", span(route.lag_seconds)],
       ["Time to retention loss", settings?.retention_days ? span(route.seconds_to_loss) : "not known: retention_days is not set"],
       ["Last event delivered", since(route.last_delivered ?? route.last_delivery, data.now)],
+      ["Audited until", audited(data)],
       ["Watch", watch(route)],
       ["Checkpoint, time", checkpoint.date ? since(checkpoint.date, data.now) : "none yet"],
       ["Checkpoint, log id", h("span", { class: "id" }, checkpoint.log_id ?? "none")],
@@ -117,6 +118,15 @@ function one(data) {
     h("h2", {}, "Dead letters"),
     letters(data),
   ];
+}
+
+// What the last audit found.
+function audited(data) {
+  const { audit } = data;
+  if (!data.may.see_audits) return "you may not see the audits";
+  if (!audit) return ["no audit yet: enable ", airflowLink(`dags/${data.audit_dag_id}`, data.audit_dag_id)];
+  const found = audit.left ? `${count(audit.left, "event")} not accounted for` : audit.outcome;
+  return [audit.until ? since(audit.until, data.now) : "not known", " (", runLink(data.audit_dag_id, audit.run_id, found), ")"];
 }
 
 // The requests of a run to the Management API; runs of older versions do not say what was left.
