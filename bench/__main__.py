@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 
 from bench.support.results import DOCS, Part, commit, machine, quoted, table_of_targets
 
-PARTS = ("budget", "delivery", "idle", "pacing", "parsing", "pipeline", "redaction", "routes")
+PARTS = ("audit", "budget", "delivery", "idle", "pacing", "parsing", "pipeline", "redaction", "routes")
 
 WAITING = ("budget", "idle", "pacing")
 """They wait more than they work, so they run at the same time, after the others."""
