@@ -316,6 +316,51 @@ def test_what_the_webhook_refuses_is_set_aside_where_the_route_does_that(route, 
     assert json.loads(letter.partition("\n")[2])["user_id"] == "***"
 
 
+def test_a_webhook_on_hold_is_sent_nothing(route, tenant, receiver, kept):
+    ids = past(tenant, 90)
+    route.settings |= {"max_logs_per_run": 30}
+    route.run()
+    lose(route, tenant, ids, 30, 59)
+    route.run()
+    accepted = list(receiver.accepted)
+    stored = {key: value for key, value in json.loads(route.stored_checkpoint).items() if key != "sum"}
+    hold = {"hold_until": iso(datetime.now(timezone.utc) + timedelta(hours=1)), "hold_reason": "410 Gone"}
+    route.set_checkpoint(json.dumps(stored | hold))
+    state, found = audit(route, send=True)
+    assert (state, found["sent"], receiver.accepted) == ("failed", 0, accepted)
+    assert "the webhook is on hold until" in found["stopped_by"]
+    tenant.expire(60)
+    assert audit(route, send=True)[0] == "success", "there is nothing to send"
+
+
+def test_a_route_of_which_only_replays_have_kept_hashes_is_not_audited_yet(route, tenant, receiver, kept):
+    past(tenant, 20)
+    assert route.run(since=hours_ago(7), until=hours_ago(0.1)) == "success"
+    assert list(kept.rglob("*.hashes"))
+    state, found = audit(route)
+    assert (state, found["audited_until"]) == ("success", None)
+    assert "have kept no hashes yet" in found["outcome"]
+
+
+def test_a_first_run_that_starts_again_after_its_checkpoint_is_gone_does_not_hide_what_it_skips(route, tenant, receiver, kept):
+    from airflow.models.variable import Variable
+
+    past(tenant, 90)
+    route.settings |= {"max_logs_per_run": 30, "start_from": "oldest"}
+    route.run()
+    Variable.delete(f"{route.name}_checkpoint")
+    Variable.delete(f"{route.name}_checkpoint_writer")
+    route.settings |= {"start_from": hours_ago(2)}
+    for _ in range(3):
+        assert route.run() == "success"
+    state, found = audit(route)
+    skipped = [
+        log_id for log_id in in_window(tenant, hours_ago(7), route.settings["start_from"]) if log_id not in receiver.accepted
+    ]
+    assert skipped
+    assert (state, [event["log_id"] for event in found["missing"]]) == ("failed", skipped)
+
+
 def test_what_is_found_is_told_by_an_alarm_and_a_metric(route, tenant, receiver, kept, monkeypatch):
     from airflow.sdk.observability import stats
 

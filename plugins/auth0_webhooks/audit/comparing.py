@@ -52,21 +52,21 @@ class Comparison:
             first = kept_since(self.route)
         except SettingError as error:
             raise NothingKeptError(f"no hashes are kept of what runs deliver: {error}") from None
-        if first is None:
-            raise NothingKeptError(
-                f"the runs of route {self.route.name!r} have kept no hashes yet: the first live run that reads an event begins"
-            )
         passed, hashes = Passed(self._today), array("Q")
-        for head, found in kept_hashes(self.route, since):
+        for head, found in kept_hashes(self.route, since) if first else ():
             hashes.extend(found)
             if "selection" in head:
                 passed.add(_position(head["start"]), _position(head["end"]), head["selection"])
         passed.join()
         self._passed, self._hashes = passed, array("Q", sorted(hashes))
+        self._began: Order | None = None
+        if first is None or (first >= since and passed.began is None):
+            raise NothingKeptError(
+                f"the runs of route {self.route.name!r} have kept no hashes yet: the first live run that reads an event begins"
+            )
         # What is kept of earlier days covers the beginning of the window, unless these are the first.
-        self._began: Order | None = passed.began if first >= since else None
         if first >= since:
-            self.outcome.kept_since = first.isoformat()
+            self._began, self.outcome.kept_since = passed.began, first.isoformat()
 
     def is_unaccounted(self, event: LogEvent, kept: int) -> bool:
         """Judge and count an event of the log.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from auth0_webhooks.delivery.delivery import Delivery
@@ -34,7 +35,7 @@ class Sender:
     """
 
     def __init__(self, route: Route, run_id: str, hold: Hold | None, *, outcome: Outcome, waits: Waits) -> None:
-        if hold:
+        if hold and hold.until > datetime.now(timezone.utc):
             raise EndpointHeldError(f"the webhook is on hold until {iso(hold.until)} ({hold.reason}): send after that")
         self._route, self._outcome, self._waits = route, outcome, waits
         self._payload, self._redaction = payload_of(route), redaction_of(route)

@@ -6,13 +6,12 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from auth0_webhooks.audit.comparing import Comparison
 from auth0_webhooks.audit.outcome import Outcome
 from auth0_webhooks.audit.sending import Sender
-from auth0_webhooks.errors import WebhookRouteError, WindowLimitedError
+from auth0_webhooks.errors import WebhookRouteError, WindowLimitedError, WindowTooLargeError
 from auth0_webhooks.hooks.auth0 import TenantHook
 from auth0_webhooks.reading.window import Window, WindowReading
 from auth0_webhooks.state.kept_hashes import hash_of
@@ -49,6 +48,7 @@ class TenantAudit:
         self.outcomes = {route.name: Outcome(conn_id, iso(window.since), iso(window.until)) for route in routes}
         self.faults: dict[str, Exception] = {}
         self._senders: dict[str, Sender] = {}
+        self._unsendable: set[str] = set()
         self._stopped: str | None = None
 
     def run(self) -> None:
@@ -72,13 +72,6 @@ class TenantAudit:
         except Exception as error:  # noqa: BLE001 - one route's fault keeps no other from being audited
             self._fault(route.name, error)
             return None
-        if self._send:
-            checkpoint, now = comparison.checkpoint, datetime.now(timezone.utc)
-            hold = checkpoint.hold if checkpoint and checkpoint.hold and checkpoint.hold.until > now else None
-            try:
-                self._senders[route.name] = Sender(route, self._run_id, hold, outcome=outcome, waits=self._waits)
-            except WebhookRouteError as error:
-                self._fault(route.name, error)
         return comparison
 
     def _read(self, comparisons: Sequence[Comparison]) -> None:
@@ -91,10 +84,10 @@ class TenantAudit:
             for event in self._events(reading):
                 kept = hash_of(event.log_id)
                 for comparison in comparisons:
-                    if comparison.is_unaccounted(event, kept):
-                        self._send_one(comparison.route.name, event)
+                    if comparison.is_unaccounted(event, kept) and self._send:
+                        self._send_one(comparison, event)
                 last = event.date
-        except WebhookRouteError as error:
+        except Exception as error:  # noqa: BLE001 - one tenant's fault keeps no other from being audited
             for comparison in comparisons:
                 self._fault(comparison.route.name, _said(error, hook))
                 if last:
@@ -102,8 +95,9 @@ class TenantAudit:
         else:
             for comparison in comparisons:
                 comparison.end()
-        for name in list(self._senders):
-            self._send_one(name)
+        for comparison in comparisons:
+            if comparison.route.name in self._senders:
+                self._send_one(comparison)
         figures = {key: value for key, value in hook.figures().items() if key in {"api_requests", "token_requests", "api_waited"}}
         for comparison in comparisons:
             _enter(comparison.outcome, {**figures, "seconds": round(time.monotonic() - began, 1)})
@@ -114,20 +108,24 @@ class TenantAudit:
                 raise WebhookRouteError(self._stopped)
             yield event
 
-    def _send_one(self, name: str, event: LogEvent | None = None) -> None:
-        """Send an event, or what is left to send."""
-        sender = self._senders.get(name)
-        if sender is None:
+    def _send_one(self, comparison: Comparison, event: LogEvent | None = None) -> None:
+        """Send an event, or what is left to send. After a fault the route is sent nothing more: the rest would fail, too."""
+        route, checkpoint = comparison.route, comparison.checkpoint
+        if self._stopped or route.name in self._unsendable:
             return
         try:
+            sender = self._senders.get(route.name)
+            if sender is None:
+                hold = checkpoint.hold if checkpoint else None
+                sender = Sender(route, self._run_id, hold, outcome=comparison.outcome, waits=self._waits)
+                self._senders[route.name] = sender
             if event:
                 sender.add(event)
             else:
                 sender.send()
         except Exception as error:  # noqa: BLE001 - whatever is wrong with one route, the others go on
-            # The endpoint takes nothing now: sending it the rest would help nobody.
-            del self._senders[name]
-            self._fault(name, error)
+            self._unsendable.add(route.name)
+            self._fault(route.name, error)
 
     def _fault(self, name: str, error: Exception) -> None:
         if not isinstance(error, WebhookRouteError):
@@ -143,10 +141,13 @@ def _enter(outcome: Outcome, figures: dict[str, Any]) -> None:
         setattr(outcome, key, value)
 
 
-def _said(error: WebhookRouteError, hook: TenantHook) -> WebhookRouteError:
-    if not isinstance(error, WindowLimitedError):
-        return error
-    return WindowLimitedError(
-        f"the audit has waited {hook.budget.waited:.0f} s for the tenant's rate limit, of which it leaves {RESERVE} % to others, "
-        "and waits no longer: audit a shorter window, or when others use less of the tenant's API"
-    )
+def _said(error: Exception, hook: TenantHook) -> Exception:
+    """The same error; one that speaks of a replay in the words of an audit."""
+    if isinstance(error, WindowLimitedError):
+        return WindowLimitedError(
+            f"the audit has waited {hook.budget.waited:.0f} s for the tenant's rate limit, of which it leaves {RESERVE} % to "
+            "others, and waits no longer: audit a shorter window, or when others use less of the tenant's API"
+        )
+    if isinstance(error, WindowTooLargeError):
+        return WindowTooLargeError(f"{str(error).partition('. ')[0]}: audit the time before it, and the time after it")
+    return error

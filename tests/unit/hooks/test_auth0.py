@@ -332,6 +332,15 @@ def test_the_reserve_of_the_connection_stays_for_others(tenant, monkeypatch, res
     assert "api_reserve" not in hook.get_conn().headers
 
 
+@pytest.mark.parametrize(("given", "kept"), [(None, 50), (20, 50), (70, 70)])
+def test_an_audit_leaves_more_to_others_than_the_connection_says_and_never_less(tenant, monkeypatch, given, kept):
+    fields = {"host": tenant.url, "login": CLIENT_ID, "password": CLIENT_SECRET}
+    set_connection(monkeypatch, "auth0_default", **fields, extra={"api_reserve": given} if given else {})
+    hook = TenantHook("auth0_default", least_reserve=50)
+    hook.get_conn()
+    assert hook.budget.reserve == kept
+
+
 @pytest.mark.parametrize("reserve", [19, 91, "a third", [], True])
 def test_a_reserve_that_is_none_is_named(tenant, monkeypatch, reserve):
     fields = {"host": tenant.url, "login": CLIENT_ID, "password": CLIENT_SECRET}

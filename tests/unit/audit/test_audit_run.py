@@ -1,4 +1,4 @@
-"""Which window an audit takes, and how it is counted and told."""
+"""Which window an audit takes, how it is counted, and how it ends."""
 
 from __future__ import annotations
 
@@ -7,9 +7,17 @@ from types import SimpleNamespace
 
 import pytest
 
-from auth0_webhooks.audit.operator import OVERLAP, audit_window
+from auth0_webhooks.audit.operator import OVERLAP, _in_the_end, audit_window
 from auth0_webhooks.audit.outcome import LISTED, Outcome
-from auth0_webhooks.errors import LedgerError, SettingError
+from auth0_webhooks.errors import (
+    AuditIncompleteError,
+    LedgerError,
+    NothingKeptError,
+    SettingError,
+    TenantDeniedError,
+    TenantUnavailableError,
+    UnaccountedError,
+)
 from auth0_webhooks.reading.window import SETTLE
 from auth0_webhooks.settings.route import Route
 from tests.support.factory import events
@@ -62,6 +70,38 @@ def test_the_report_names_the_first_events_and_counts_all():
 def test_counts_that_do_not_add_up_are_a_fault():
     with pytest.raises(LedgerError, match="does not balance: 2 read, 1 judged"):
         Outcome("c", "a", "b", read=2, delivered=1).conclude()
+
+
+def outcome(**more):
+    made = Outcome("c", "a", "b", **more)
+    made.read = sum((made.delivered, made.unaccounted))
+    made.conclude()
+    return made
+
+
+CLEAN, LOST = {"delivered": 1, "audited_until": "b"}, {"unaccounted": 2, "audited_until": "b"}
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "faults", "asked", "error"),
+    [
+        ({"r": CLEAN}, {}, None, None),
+        ({"r": LOST}, {}, None, UnaccountedError),
+        ({"r": {**LOST, "sent": 2}}, {}, None, None),
+        ({"r": {**LOST, "sent": 1, "dead_lettered": 1}}, {}, None, None),
+        ({"r": {}, "s": CLEAN}, {"r": NothingKeptError("none")}, None, None),
+        ({"r": {}}, {"r": NothingKeptError("none")}, "r", UnaccountedError),
+        ({"r": {}}, {"r": TenantDeniedError("denied")}, None, UnaccountedError),
+        ({"r": {}, "s": LOST}, {"r": TenantUnavailableError("no answer")}, None, AuditIncompleteError),
+        ({"r": {}}, {"r": RuntimeError("a bug")}, None, AuditIncompleteError),
+    ],
+)
+def test_an_audit_fails_where_a_person_must_look_and_is_tried_again_where_that_may_help(outcomes, faults, asked, error):
+    made = {name: outcome(**more) for name, more in outcomes.items()}
+    found = _in_the_end(made, faults, asked=asked)
+    assert type(found) is (error or type(None))
+    if error:
+        assert {name: name in str(found) for name in made} == {name: made[name].left > 0 or name in faults for name in made}
 
 
 def test_a_daily_summary_needs_a_place_to_be_sent_to():
