@@ -173,7 +173,7 @@ def stack(
             }
             with LocalAirflow(home / "airflow", dags=dags, environment=environment) as airflow:
                 airflow.wait_until(
-                    lambda: len(airflow.rows("select 1 from dag")) >= len(routes) + 1 + 2 * bool(mapped), "the DAGs exist", 120
+                    lambda: len(airflow.rows("select 1 from dag")) >= len(routes) + 2 + 2 * bool(mapped), "the DAGs exist", 120
                 )
                 yield Stack(airflow, webhook, ours)
         finally:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+from datetime import date
 
 import psutil
 
+from auth0_webhooks.settings.route import Route
+from auth0_webhooks.state.kept_hashes import hash_of, kept_hashes
+from auth0_webhooks.state.stored_files import DEFAULT_FOLDER
 from tests.support.factory import most_repeated
 
 BOUND = most_repeated(calls=5)
@@ -38,12 +42,18 @@ class Interrupted:
             assert number < runs(), self.route.tasks(f"next_{number - 1}")
         assert sorted(set(self.receiver.accepted)) == self.route.wanted()
         assert self.receiver.repeats <= repeats
+        assert self._kept() >= {hash_of(log_id) for log_id in self.route.wanted()}, "the audit would miss events that arrived"
         print(f"{self.route.name}: {state}, {self.receiver.repeats} repeats of {len(self.receiver.posts)} POSTs")
         return state
 
     def _succeeds(self, run_id):
         self.route.trigger(run_id)
         return self.route.wait_for(run_id, 300) == "success"
+
+    def _kept(self):
+        """The hashes that the runs have kept for the audit."""
+        place = Route(name=self.route.name, dead_letter_path=str(self.airflow.home / DEFAULT_FOLDER))
+        return {each for file in kept_hashes(place, date.min) for each in file.hashes}
 
     def process(self):
         """The process of its ``deliver`` task, or None: a descendant of the scheduler, with the title that LocalExecutor sets."""

@@ -75,7 +75,7 @@ def running_airflow(home: Path, *, only_page: bool = False) -> Iterator[LocalAir
         "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "10",
     }
     with LocalAirflow(home / "airflow", dags=dags, environment=environment) as airflow:
-        airflow.wait_until(lambda: len(airflow.rows("select 1 from dag")) == len(routes) + 1, "the DAGs are there", 60)
+        airflow.wait_until(lambda: len(airflow.rows("select 1 from dag")) == len(routes) + 2, "the DAGs are there", 60)
         yield airflow
 
 
