@@ -164,8 +164,8 @@ def kept_hashes(route: Route, since: date) -> Iterator[HashFile]:
     :raises SettingError: when the route has no place for them.
     :raises KeptHashesError: when they cannot be read.
     """
+    days = [day for day in _listed(route) if date.fromisoformat(day.name) >= since]
     try:
-        days = [day for day in _listed(route) if date.fromisoformat(day.name) >= since]
         paths = [path for day in days for path in day.iterdir() if path.name.endswith(SUFFIX)]
         with ThreadPoolExecutor(READERS) as readers:
             for path, content in zip(paths, readers.map(_content, paths), strict=True):
@@ -173,7 +173,7 @@ def kept_hashes(route: Route, since: date) -> Iterator[HashFile]:
                     yield found
                 elif content:
                     log.warning("%s is not what a run writes there, and is not used", path)
-    except OSError as error:
+    except Exception as error:  # noqa: BLE001 - each store has errors of its own
         raise _unreadable(route, error) from None
 
 
