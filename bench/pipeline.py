@@ -249,7 +249,9 @@ def _latency(up: Stack, say: Callable[[str], None]) -> Part:
     part = Part(
         "Latency",
         f"From an event's appearing in the tenant's log to its arrival at the webhook, {LATENCIES} single events at random "
-        "times, `watch: 3` as by default. Three tasks are scheduled in between.",
+        "times, some seconds apart, with the settings of `make airflow` and `watch: 3`. Because events come, the watch looks "
+        "each second; the first event after a quiet minute waits for it a second longer on average. Three tasks are "
+        "scheduled in between.",
         ("p50", "p95", "most"),
         [(f"{statistics.median(values):.1f} s", f"{statistics.quantiles(values, n=20)[-1]:.1f} s", f"{values[-1]:.1f} s")],
     )

@@ -126,8 +126,8 @@ class Route(BaseModel):
     )
     watch: Watch = Field(
         default=3.0,
-        description="Seconds between two checks of the log by the triggerer; an event that the route wants starts a run at once. "
-        "`off`: only `schedule` starts runs.",
+        description="Seconds between two checks of the log by the triggerer, and a third of it for a minute after events came. "
+        "An event that the route wants starts a run at once. `off`: only `schedule` starts runs.",
     )
     alarm_conn_id: str | None = Field(
         default=None,

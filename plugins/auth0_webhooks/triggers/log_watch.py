@@ -37,6 +37,8 @@ WAITS_OF_A_LOOK = replace(WAITS, live_limits=10.0)
 """A look waits in a thread; if it would take longer, the watch looks again later."""
 
 
+BUSY_SECONDS = 60.0
+"""For so long after events came the log is looked at more often: where some come, more follow."""
 REMIND_SECONDS = 30.0
 """How long after a wake-up that started no run a route is woken again: Airflow keeps none for a paused DAG.
 
@@ -117,6 +119,16 @@ class Look:
         return min(places, key=lambda place: log_id_order(str(place.log_id)), default=None)
 
 
+def pause_between(seconds: float, since_events: float, share: float) -> float:
+    """Seconds from one look to the next: ``seconds``, or a third of it, but no less than 1, while events come.
+
+    :param since_events: seconds since a look last showed events.
+    :param share: the least that the tenant's rate limit allows.
+    """
+    pause = max(1.0, seconds / 3) if since_events < BUSY_SECONDS else seconds
+    return max(pause, min(share, LONGEST_PAUSE))
+
+
 def pause_after(failed: int, seconds: float, asked: float = 0.0) -> float:
     """Seconds until the next look after so many that failed in a row; ``asked`` is what the tenant asked for."""
     return min(max(seconds * 2.0 ** min(failed, 10), asked), LONGEST_PAUSE)
@@ -145,7 +157,7 @@ def _checkpoint_or_fault(key: str) -> Position | AirflowUnavailableError | None:
 class LogWatch(BaseEventTrigger):
     """Fires when there are new events that its route wants, at most once a look.
 
-    :param seconds: between looks.
+    :param seconds: between looks while no events come.
     :param checkpoint: the Variable of the route's own checkpoint.
     :param log_level: with ``log_types``, ``exclude_types``, ``where`` and ``api_endpoints`` the route's filter.
     :param checkpoints: the checkpoint Variables of all routes that watch this tenant at this pace.
@@ -202,12 +214,13 @@ class LogWatch(BaseEventTrigger):
 
         conn_id, seconds, failed = kwargs["auth0_conn_id"], float(kwargs["seconds"]), 0
         hook = TenantHook(conn_id, TokenVariable(conn_id), tries=1, waits=WAITS_OF_A_LOOK)
-        look = Look(hook, kwargs["checkpoints"])
+        look, events_at = Look(hook, kwargs["checkpoints"]), -BUSY_SECONDS
         while True:
             try:
                 seen = await asyncio.to_thread(look)
-                failed = 0
-                pause = max(seconds, min(hook.budget.seconds_to_share(SHARE), LONGEST_PAUSE))
+                failed, now = 0, time.monotonic()
+                events_at = now if seen else events_at
+                pause = pause_between(seconds, now - events_at, hook.budget.seconds_to_share(SHARE))
             except BudgetUsedError as error:
                 pause = pause_after(0, seconds, error.retry_after or 0.0)
                 log.info("the watch on %s: %s; looking again in %.0f s", conn_id, error, pause)

@@ -14,7 +14,15 @@ from auth0_webhooks.model.events import Position
 from auth0_webhooks.state import variables
 from auth0_webhooks.state.health import Health
 from auth0_webhooks.triggers import log_watch as watch
-from auth0_webhooks.triggers.log_watch import REMIND_SECONDS, LogWatch, Look, Seen
+from auth0_webhooks.triggers.log_watch import (
+    BUSY_SECONDS,
+    LONGEST_PAUSE,
+    REMIND_SECONDS,
+    LogWatch,
+    Look,
+    Seen,
+    pause_between,
+)
 from auth0_webhooks.triggers.wakes import WakeUps
 from simulation.tenant_limits import Bucket
 from tests.support.factory import events
@@ -400,6 +408,15 @@ def test_a_malformed_checkpoint_or_token_stops_no_look_when_the_triggerer_starts
             seen, pauses = looks(tenant, monkeypatch, lambda seen: "f" in seen.types, lambda _pauses: tenant.add("f"))
             assert seen.types == {"f"}
             assert max(pauses) <= 1, "it took a fault of one route for one of the tenant"
+
+
+def test_the_log_is_looked_at_more_often_while_events_come_within_the_watchs_share():
+    assert pause_between(3, BUSY_SECONDS - 1, share=0) == 1
+    assert pause_between(3, BUSY_SECONDS, share=0) == 3
+    assert pause_between(60, 0, share=0) == 20
+    assert pause_between(1, 0, share=0) == 1
+    assert pause_between(3, 0, share=4.3) == 4.3
+    assert pause_between(3, 0, share=600) == LONGEST_PAUSE
 
 
 def test_a_tenant_that_is_away_for_days_is_looked_for_once_a_minute():
