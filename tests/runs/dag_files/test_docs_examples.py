@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from datetime import timedelta
 
 import pytest
 from airflow.cli import cli_parser
@@ -13,7 +12,6 @@ from airflow.cli import cli_parser
 from auth0_webhooks.audit.dag import build_audit_dag
 from auth0_webhooks.dead_letter_dag import build_dead_letter_dag
 from auth0_webhooks.names import AUDIT_DAG_ID, DEAD_LETTER_DAG_ID
-from auth0_webhooks.reading import window
 from auth0_webhooks.route_dag import build_dag
 from auth0_webhooks.settings.route import Route
 from tests.conftest import PROJECT
@@ -55,7 +53,6 @@ def test_the_documentation_has_examples_of_every_kind_of_run():
 
 @pytest.mark.parametrize(("dag_id", "conf"), EXAMPLES)
 def test_an_example_runs(route, tenant, receiver, monkeypatch, dag_id, conf):
-    monkeypatch.setattr(window, "SETTLE", timedelta(0))
     monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "LocalExecutor")
     route.name, given = ROUTE, json.loads(conf)
     tenant.add("s")
