@@ -163,7 +163,7 @@ def test_a_delivery_that_settles_nothing_is_an_alarm_and_the_next_run_goes_on(ro
     ((state, problem),) = pager()
     assert state == "bad"
     assert problem.startswith("failed: nothing was delivered, refused, set aside or saved")
-    assert route.checkpoint.position.log_id == made[9]
+    assert set(receiver.accepted) <= set(made[:10])
     del route.waits["stalled"]
     receiver.behave = lambda _post: 200
     assert route.run() == "success"
