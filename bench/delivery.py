@@ -171,7 +171,10 @@ def run(say: Callable[[str], None]) -> list[Part]:
                 part.rows.append((name, "5", f"syslog-ng, http(): {Figure('', tuple(in_c))}", "", "", ""))
             times = tuple(a / b for a, b in zip(arrays, deliver, strict=True))
             part.targets.append(at_least(Figure("deliver in arrays of 100 / in single POSTs", times, "times"), 8))
-            part.targets.append(at_least(in_arrays, 60_000))
+            why = (
+                "600 unsaved events for each save of 8.5 ms, and 10 us each, allow 41,000: more would repeat more after a crash."
+            )
+            part.targets.append(at_least(in_arrays, 60_000, why))
         if name == "50 ms" and calls == 5:
             # The load generator shows what 5 calls of 50 ms really allow: a timer is never exact.
             part.targets.append(at_least(Figure(f"{ratio.name}, answers after 50 ms", ratio.values), 0.95))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from airflow.utils.db import initdb
 
+from auth0_webhooks.webhook.pacing import Pace
 from tests.conftest import PROJECT
 from tests.support.runner import Runner
 
@@ -31,6 +32,19 @@ def route(airflow_home, request):
     with create_session() as session:
         session.query(Variable).delete()
     return Runner(airflow_home, "r_" + request.node.name.removeprefix("test_").split("[")[0][:60])
+
+
+@pytest.fixture
+def turns(monkeypatch):
+    """For each POST that waited for its turn: how many may start in a second."""
+    taken, real = [], Pace.turn
+
+    async def turn(self):
+        taken.append(self._interval and 1 / self._interval)
+        return await real(self)
+
+    monkeypatch.setattr(Pace, "turn", turn)
+    return taken
 
 
 @pytest.fixture

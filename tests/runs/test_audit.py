@@ -74,7 +74,7 @@ def test_a_clean_day_says_so(route, tenant, receiver, kept, logged):
 
 
 def test_events_lost_by_a_checkpoint_that_was_moved_by_hand_are_found_and_sent_and_then_accounted_for(
-    route, tenant, receiver, kept
+    route, tenant, receiver, kept, turns
 ):
     ids = past(tenant, 300)
     route.settings |= {"max_logs_per_run": 100}
@@ -82,6 +82,7 @@ def test_events_lost_by_a_checkpoint_that_was_moved_by_hand_are_found_and_sent_a
     lose(route, tenant, ids, 100, 149)
     assert route.run() == "success"
     assert route.run() == "success"
+    turns.clear()
     lost = [log_id for log_id in ids[100:150] if log_id in wanted(tenant)]
     before = list(receiver.accepted)
     assert set(lost).isdisjoint(before)
@@ -94,8 +95,10 @@ def test_events_lost_by_a_checkpoint_that_was_moved_by_hand_are_found_and_sent_a
     assert receiver.accepted == before, "an audit that is not to send sends nothing"
 
     checkpoint = route.stored_checkpoint
+    route.settings |= {"max_per_second": 50}
     state, found = audit(route, send=True)
     assert (state, found["unaccounted"], found["sent"]) == ("success", len(lost), len(lost))
+    assert turns == [50] * len(lost)
     assert sorted(receiver.accepted) == wanted(tenant)
     assert receiver.problems == []
     assert route.stored_checkpoint == checkpoint

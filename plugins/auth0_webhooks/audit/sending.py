@@ -73,6 +73,7 @@ class Sender:
             by_time=True,
             payload=self._payload,
             concurrent_calls=self._route.concurrent_calls,
+            max_per_second=self._route.max_per_second,
             dead_letters=self._letters,
             note=lambda event, state: self._hashes.note(event.log_id, set_aside=state is State.DEAD_LETTERED),
             waits=self._waits,

@@ -19,6 +19,8 @@ SIGNING_PREFIX = "whsec_"
 """How a signing secret begins (Standard Webhooks 1.0.0)."""
 
 
+AUDIENCE = "audience"
+"""The key of a tenant's extra that names the Management API where the host is a custom domain."""
 API_RESERVE = "api_reserve"
 """The key of a tenant's extra: the share of the Management API's bucket, in percent, that reading leaves to others."""
 LEAST_RESERVE, MOST_RESERVE = 20, 90
@@ -79,6 +81,23 @@ def base_url(connection: ConnectionLike, *, scheme: str = "https") -> str:
         )
     warn_of_plain_http(url, connection.conn_id)
     return url + path
+
+
+def client_of(connection: ConnectionLike, url: str) -> dict[str, str]:
+    """What a tenant's connection sends for a token (Auth0 docs, "Get Management API access tokens for production").
+
+    :param url: the tenant's, without a slash at the end.
+    :raises SettingError: naming the field that is missing.
+    """
+    for name, value in (("login (the client id)", connection.login), ("password (the client secret)", connection.password)):
+        if not value:
+            raise SettingError(f"connection {connection.conn_id!r} has no {name}: {how_to_set(connection.conn_id)}")
+    return {
+        "grant_type": "client_credentials",
+        "client_id": str(connection.login),
+        "client_secret": str(connection.password),
+        "audience": str(connection.extra_dejson.get(AUDIENCE) or f"{url}/api/v2/"),
+    }
 
 
 def reserve_of(connection: ConnectionLike) -> float:

@@ -15,10 +15,9 @@ from urllib.parse import urlsplit
 from airflow.providers.http.hooks.http import HttpHook
 from airflow.sdk.log import mask_secret
 
-from auth0_webhooks.connections.fields import API_RESERVE, base_url, how_to_set, reserve_of
+from auth0_webhooks.connections.fields import API_RESERVE, AUDIENCE, base_url, client_of, how_to_set, reserve_of
 from auth0_webhooks.connections.lookup import get_connection
 from auth0_webhooks.errors import (
-    SettingError,
     TenantAnswerError,
     TenantDeniedError,
     TenantRefusedError,
@@ -205,24 +204,15 @@ class TenantHook(HttpHook):
         :raises SettingError: naming the connection and the field that is missing.
         """
         connection = self.get_connection(self.http_conn_id)
-        url = base_url(connection)
-        for name, value in (("login (the client id)", connection.login), ("password (the client secret)", connection.password)):
-            if not value:
-                raise SettingError(f"connection {connection.conn_id!r} has no {name}: {how_to_set(connection.conn_id)}")
+        url = base_url(connection).rstrip("/")
+        self._client = client_of(connection, url)
         mask_secret(connection.password)
-        extra = connection.extra_dejson
         session = super().get_conn(headers, extra_options)
-        for own in ("audience", API_RESERVE):
+        for own in (AUDIENCE, API_RESERVE):
             session.headers.pop(own, None)
-        self.base_url = url.rstrip("/")
+        self.base_url = url
         self.budget.reserve = max(reserve_of(connection), self._least_reserve)
         self.budget.machine = Machine(self.base_url)
-        self._client = {
-            "grant_type": "client_credentials",
-            "client_id": str(connection.login),
-            "client_secret": str(connection.password),
-            "audience": str(extra.get("audience") or f"{self.base_url}/api/v2/"),
-        }
         if self._store:
             self._kept = KeptToken(self._store, [self.base_url, *self._client.values()])
         for scheme in ("http://", "https://"):
