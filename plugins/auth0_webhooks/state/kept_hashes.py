@@ -1,11 +1,12 @@
 """Kept hashes: 8 bytes of each event that a route's runs are done with, for the audit.
 
-They are files, in the place of the route's dead letters: ``kept_hashes/ROUTE/DAY/NAME.hashes``, some for each try of ``deliver``.
+They are files, in the place of the route's dead letters: ``kept_hashes/ROUTE/DAY/NAME.hashes``. On a disk a try of ``deliver``
+adds to one file; an object store cannot add to an object, so there it writes some.
 The first line of a file says as JSON which run wrote it, and of a live run what it read from where to where, by which filter. The
 rest is the hashes. A file is only ever written by the try that made it, so tries and runs that overlap do not disturb each other.
 
 A hash is written before the checkpoint that passes its event. So whatever is killed: an event before the checkpoint has its hash,
-unless nobody sent it.
+unless nobody sent it. Only a power cut can cost the hashes of the last second.
 """
 
 from __future__ import annotations
@@ -14,15 +15,17 @@ import hashlib
 import json
 import logging
 import struct
+import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime, timedelta, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from auth0_webhooks.errors import KeptHashesError, SettingError
 from auth0_webhooks.reading.window import LONGEST_RETENTION_DAYS
-from auth0_webhooks.state.stored_files import folder_of, make_folder, remove_folder, write_over
+from auth0_webhooks.state.stored_files import folder_of, make_folder, remove_folder, write_on
 from auth0_webhooks.times import iso
 
 if TYPE_CHECKING:
@@ -37,7 +40,9 @@ FOLDER, SUFFIX = "kept_hashes", ".hashes"
 SIZE = 8
 """The bytes of a hash. Its last bit says whether the event was set aside."""
 PART = 4096
-"""The most hashes in a file: with each save the last file of a try is written again."""
+"""The most hashes in an object: with each save the last object of a try is written again."""
+DURABLE_SECONDS = 1.0
+"""How often, at most, hashes are made to survive a power cut, which takes about as long as a save of the checkpoint."""
 READERS = 8
 """So many files are read at a time: an object store takes longer for each than a disk."""
 FILTER = ("log_level", "exclude_types", "where", "api_endpoints")
@@ -66,6 +71,7 @@ class KeptHashes:
             head |= {"start": start[:2], "end": end[:2], "selection": selection}
         self._head = json.dumps(head).encode() + b"\n"
         self._hashes, self._written, self._began = bytearray(), 0, False
+        self._durable_at = 0.0
         self._name = uuid.uuid4().hex
         self._problem = False
         self._folder: Any = None
@@ -81,28 +87,32 @@ class KeptHashes:
     def write(self) -> None:
         """Store what was noted since the last time."""
         if not self._problem:
-            self._write()
+            self._write(durable=time.monotonic() - self._durable_at >= DURABLE_SECONDS)
 
     def end(self) -> None:
-        """The same for the last time: also what could not be stored before."""
-        if self._written < len(self._hashes) or (self._problem and not self._began):
-            self._write()
+        """The same for the last time, and durably: also what could not be stored before."""
+        if self._began or self._hashes or self._problem:
+            self._write(durable=True)
 
-    def _write(self) -> None:
+    def _write(self, *, durable: bool) -> None:
         size = len(self._hashes)
-        if self._folder is None or (self._began and size == self._written):
+        if self._folder is None or (self._began and size == self._written and not durable):
             return
         day = self._folder / self._now.date().isoformat()
-        part = PART * SIZE
         try:
             if not self._began:
                 self._begin(day)
-            for number in range(self._written // part, max(1, -(-size // part))):
-                content = self._head + bytes(self._hashes[number * part : min(size, (number + 1) * part)])
-                write_over(day / f"{self._name}_{number:04d}{SUFFIX}", content)
+            if isinstance(day, Path):
+                whole = self._head + bytes(self._hashes[:size])
+                at = len(self._head) + self._written if self._began else 0
+                write_on(day / f"{self._name}{SUFFIX}", whole[at:], at, durable=durable)
+            else:
+                self._put(day, size)
             self._began, self._written, self._problem = True, size, False
+            if durable:
+                self._durable_at = time.monotonic()
         except Exception as error:  # noqa: BLE001 - an event that was delivered stays delivered
-            self._problem = True
+            self._began, self._problem = False, True  # what comes next writes everything again
             log.warning(
                 "the hashes of up to %d events cannot be kept under %s (%s): an audit will name these events as not accounted "
                 "for, though they are. Repair the store, or change the route's dead_letter_path",
@@ -110,6 +120,13 @@ class KeptHashes:
                 self._folder,
                 type(error).__name__,
             )
+
+    def _put(self, day: Any, size: int) -> None:
+        """Put the objects that differ from the last time."""
+        part = PART * SIZE
+        for number in range(self._written // part if self._began else 0, max(1, -(-size // part))):
+            content = self._head + self._hashes[number * part : min(size, (number + 1) * part)]
+            (day / f"{self._name}_{number:04d}{SUFFIX}").write_bytes(bytes(content))
 
     def _begin(self, day: Any) -> None:
         """The first file of a day removes the days that no audit needs any more: the tenant has removed their events, too."""

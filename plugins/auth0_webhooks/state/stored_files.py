@@ -58,15 +58,23 @@ def make_folder(path: Any) -> None:
         path.mkdir(parents=True, exist_ok=True)
 
 
-def write_over(path: Any, content: bytes) -> None:
-    """Write a small file that is written again and again: on a disk as :func:`write_whole`, as an object by one request.
+def write_on(path: Path, content: bytes, at: int, *, durable: bool) -> None:
+    """Write to a file of this machine from a place on, which is its end but for what a failed call has left there.
 
-    An object store puts an object whole in the place of the one before. Where a store does not, a file may break off.
+    Whatever is killed, what was written is kept. What is to survive a power cut, too, must be ``durable``.
     """
-    if isinstance(path, Path):
-        _write_to_disk(path, content)
-    else:
-        path.write_bytes(content)
+    if at == 0:
+        _make_folders(path.parent)
+    handle = os.open(path, os.O_WRONLY | (os.O_CREAT if at == 0 else 0), 0o600)
+    with os.fdopen(handle, "wb") as file:
+        file.seek(at)
+        file.write(content)
+        file.truncate()
+        if durable:
+            file.flush()
+            os.fsync(handle)
+    if at == 0:
+        _sync_folder(path.parent)
 
 
 def remove_folder(path: Any) -> None:
@@ -80,9 +88,7 @@ def remove_folder(path: Any) -> None:
 
 def _write_to_disk(path: Path, content: bytes) -> None:
     """Write a file that only its owner can read, and that survives a power cut."""
-    for folder in reversed([folder for folder in (path.parent, *path.parent.parents) if not folder.exists()]):
-        folder.mkdir(mode=0o700, exist_ok=True)
-        _sync_folder(folder.parent)
+    _make_folders(path.parent)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
@@ -95,6 +101,12 @@ def _write_to_disk(path: Path, content: bytes) -> None:
             temporary.unlink()
         raise
     _sync_folder(path.parent)
+
+
+def _make_folders(path: Path) -> None:
+    for folder in reversed([folder for folder in (path, *path.parents) if not folder.exists()]):
+        folder.mkdir(mode=0o700, exist_ok=True)
+        _sync_folder(folder.parent)
 
 
 def _sync_folder(folder: Path) -> None:

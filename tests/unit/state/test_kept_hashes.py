@@ -99,7 +99,10 @@ def test_runs_that_overlap_keep_their_own_files(receiver, kept_by):
     assert sorted(all_hashes(kept_by)) == sorted(2 * [hash_of(f"{number}") for number in range(3)])
 
 
-def test_many_hashes_go_into_several_files_of_8_bytes_each(kept_by):
+@pytest.mark.parametrize(("path", "sizes"), [("", [2 * PART + 1]), ("memory://many/letters", [1, PART, PART])])
+def test_many_hashes_go_into_one_file_on_a_disk_and_several_objects_in_a_store(kept_by, monkeypatch, path, sizes):
+    monkeypatch.setattr("auth0_webhooks.state.stored_files.ObjectStoragePath", UPath)
+    kept_by = kept_by.model_copy(update={"dead_letter_path": path or kept_by.dead_letter_path})
     hashes, count = KeptHashes(kept_by, "run_1"), 2 * PART + 1
     for number in range(count):
         hashes.note(f"{number}", set_aside=False)
@@ -107,7 +110,7 @@ def test_many_hashes_go_into_several_files_of_8_bytes_each(kept_by):
             hashes.write()
     hashes.end()
     files = list(kept_hashes(kept_by, TODAY))
-    assert sorted(len(file.hashes) for file in files) == [1, PART, PART]
+    assert sorted(len(file.hashes) for file in files) == sizes
     assert len(set(all_hashes(kept_by))) == count
     stored = sum(path.stat().st_size for path in (folder_of_hashes(kept_by)).rglob("*.hashes"))
     assert stored < count * SIZE + 3 * 400
