@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
+import time
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
@@ -386,6 +387,8 @@ def test_what_is_found_is_told_by_an_alarm_and_a_metric(route, tenant, receiver,
     assert post.event["text"].startswith(f"{route.name} has events that are not accounted for: {len(lost)} of the 90 events")
     assert lost[0] in post.event["text"]
     assert gauges["auth0_webhooks.unaccounted"] == (0, {"route": route.name})
+    until, tags = gauges["auth0_webhooks.audited_until_timestamp_seconds"]
+    assert (tags, abs(time.time() - until) < 3600) == ({"route": route.name}, True)
 
 
 def test_the_day_is_summed_up_for_the_routes_that_ask_for_it(route, tenant, receiver, monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -195,41 +196,77 @@ def test_a_replay_or_a_dry_run_that_fails_says_nothing_about_the_route(route, te
     assert health(route) is None
 
 
-def test_the_metrics_go_through_airflows_own_stats(route, tenant, receiver, monkeypatch):
+@pytest.fixture
+def sent(monkeypatch):
+    """The metrics that runs send, in Airflow's own API: (name, value, tags)."""
     from airflow.sdk.observability import stats
 
-    sent = []
-    monkeypatch.setattr(stats, "incr", lambda name, count=1, **more: sent.append((name, count, more["tags"])))
-    monkeypatch.setattr(stats, "gauge", lambda name, value, **more: sent.append((name, value, more["tags"])))
+    found = []
+    monkeypatch.setattr(stats, "incr", lambda name, count=1, **more: found.append((name, count, more["tags"])))
+    monkeypatch.setattr(stats, "gauge", lambda name, value, **more: found.append((name, value, more["tags"])))
+    return found
+
+
+def values(sent):
+    """The metrics of one run by name, those of the histogram's buckets by their bound."""
+    return {tags.get("le", name.removeprefix("auth0_webhooks.")): value for name, value, tags in sent}
+
+
+def test_the_metrics_of_a_run_say_what_its_report_says(route, tenant, sent):
     route.settings = {"retention_days": 5}
     spread(tenant, 10)
+    began = time.time()
     route.run()
-    tags = {"route": route.name}
-    delivered = len(wanted(tenant))
-    assert sent == [
-        ("auth0_webhooks.delivered", delivered, tags),
-        ("auth0_webhooks.lag_seconds", 0.0, tags),
-        ("auth0_webhooks.seconds_to_retention_loss", 5 * 86_400.0, tags),
-    ]
+    found, delivered = values(sent), len(wanted(tenant))
+    assert {tags["route"] for _, _, tags in sent} == {route.name}
+    assert {key for _, _, tags in sent for key in tags} == {"route", "le"}
+    assert found["delivered"] == found["delivery_seconds_count"] == found["Inf"] == found["86400"] == delivered
+    assert found["1"] == 0
+    assert 0 < found["delivery_seconds_sum"] < delivered * 7 * 3600
+    assert (found["dead_lettered"], found["failed_runs"], found["lag_seconds"]) == (0, 0, 0.0)
+    assert found["seconds_to_retention_loss"] == 5 * 86_400.0
+    assert began - 1 <= found["last_run_timestamp_seconds"] <= time.time() + 1
+    assert found["api_requests"] == route.report["api_requests"] > 0
+    budget = {key: value for key, value in found.items() if key in {"api_limit", "api_remaining", "api_rate"}}
+    assert budget == {key: route.report[key] for key in budget}
+    assert len(sent) == len(found)
+
+
+def test_the_metrics_of_failed_and_refused(route, tenant, receiver, sent):
+    route.settings = {"on_reject": "dead_letter"}
+    route.run()
+    sent.clear()
+    tenant.add("s")
+    refused = tenant.add("s")
+    receiver.behave = lambda post: 400 if post.event["log_id"] == refused else 200
+    route.run()
+    assert (values(sent)["delivered"], values(sent)["dead_lettered"]) == (1, 1)
+    assert values(sent)["delivery_seconds_count"] == 1
     sent.clear()
     tenant.add("s")
     receiver.behave = lambda _post: 401
     route.run()
-    assert ("auth0_webhooks.failed_runs", 1, tags) in sent
-    assert "auth0_webhooks.lag_seconds" in [name for name, *_ in sent]
+    assert ("auth0_webhooks.failed_runs", 1, {"route": route.name}) in sent
+    assert values(sent)["lag_seconds"] > 0
     sent.clear()
     route.set_checkpoint("nonsense")
     assert route.run() == "failed"
-    assert sent == [("auth0_webhooks.failed_runs", 1, tags)]
+    assert values(sent)["failed_runs"] == 1
+    assert "lag_seconds" not in values(sent)
 
 
-def test_a_run_that_only_finds_events_waiting_for_long_is_no_failed_run(route, tenant, receiver, monkeypatch):
-    from airflow.sdk.observability import stats
+def test_a_replay_says_nothing_of_how_far_the_route_is(route, tenant, sent):
+    spread(tenant, 10)
+    assert route.run(since=hours_ago(7), until=hours_ago(0.1)) == "success"
+    assert set(values(sent)) == {"delivered", "dead_lettered", "api_requests", "api_limit", "api_remaining", "api_rate"}
+    sent.clear()
+    assert route.run(dry_run=True) == "success"
+    assert set(values(sent)) == {"api_requests", "api_limit", "api_remaining", "api_rate"}
 
-    sent = []
-    monkeypatch.setattr(stats, "incr", lambda name, *_, **__: sent.append(name))
+
+def test_a_run_that_only_finds_events_waiting_for_long_is_no_failed_run(route, tenant, receiver, sent):
     route.settings = {"max_logs_per_run": 10, "alarm_lag_seconds": 60}
     spread(tenant, 30)
     assert route.run() == "success"
     assert "events have been waiting for" in health(route)
-    assert "auth0_webhooks.failed_runs" not in sent
+    assert values(sent)["failed_runs"] == 0

@@ -1,10 +1,11 @@
-"""Where the result of an audit goes besides its report: a metric, an alarm, and the daily summary."""
+"""Where the result of an audit goes besides its report: metrics, an alarm, and the daily summary."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from auth0_webhooks.operators.alarm import tell
+from auth0_webhooks.times import parse_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,11 +17,13 @@ if TYPE_CHECKING:
 
 
 def count(name: str, outcome: Outcome) -> None:
-    """Send the metric, through Airflow's own metrics: how many events are left that nobody accounts for."""
+    """Send the metrics: how many events are left that nobody accounts for, and up to when all others are accounted for."""
     from airflow.sdk.observability import stats
 
     if outcome.audited_until:
-        stats.gauge("auth0_webhooks.unaccounted", outcome.left, tags={"route": name})
+        tags, until = {"route": name}, parse_time(outcome.audited_until).timestamp()
+        stats.gauge("auth0_webhooks.unaccounted", outcome.left, tags=tags)
+        stats.gauge("auth0_webhooks.audited_until_timestamp_seconds", round(until), tags=tags)
 
 
 def notify(routes: Iterable[Route], outcomes: dict[str, Outcome], context: Context, *, daily: bool) -> None:

@@ -39,7 +39,7 @@ def note_failure(context: Context) -> None:
 
 
 def _note_run(context: Context, *, failed: bool) -> None:
-    from airflow.sdk.observability import stats
+    from auth0_webhooks.operators.metrics import count_failed
 
     task: Any = context["task"]
     try:
@@ -52,7 +52,7 @@ def _note_run(context: Context, *, failed: bool) -> None:
         # Of another task's failure the report says nothing: it would be that of a former try.
         report = (context["ti"].xcom_pull(task_ids=task.task_id, key="report") or {}) if task.part == DELIVER else {}
         if failed:
-            stats.incr("auth0_webhooks.failed_runs", tags={"route": task.route.name})
+            count_failed(task.route.name)
         exception = context.get("exception")
         problem = _failure(exception, task.task_id) if failed else _problem(report, task.route)
         first = getattr(exception, "first", None) if failed else None

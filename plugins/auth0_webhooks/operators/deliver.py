@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from auth0_webhooks.delivery.delivery import Delivery
+    from auth0_webhooks.delivery.progress import State
+    from auth0_webhooks.model.events import LogEvent
     from auth0_webhooks.operators.ledger import Report
+    from auth0_webhooks.operators.metrics import Latencies
     from auth0_webhooks.settings.route import Route
     from auth0_webhooks.state.dead_letters import DeadLetterStore
 
@@ -31,6 +34,7 @@ class DeliverOperator(RouteOperator):
     ui_color = "#e6f4ea"
     _delivery: Delivery | None = None
     _dead_letters: DeadLetterStore | None = None
+    _latencies: Latencies | None = None
     _killed = False
 
     def execute(self, context: Context) -> None:
@@ -61,7 +65,7 @@ class DeliverOperator(RouteOperator):
                 but = ";" if report.outcome.startswith("failed") else ", except that"
                 events = "event" if report.dead_lettered == 1 else "events"
                 report.outcome += f"{but} {report.dead_lettered:,} {events} became dead letters"
-            publish(context, run, report)
+            publish(context, run, report, latencies=self._latencies)
             self._note_set_aside(report, run)
         ended = self._delivery and not self._delivery.figures.held and not self._delivery.figures.moved_by_hand
         report.check(all_settled=bool(ended))
@@ -81,6 +85,7 @@ class DeliverOperator(RouteOperator):
         from auth0_webhooks.delivery.progress import State
         from auth0_webhooks.hooks.webhook import endpoint_of, payload_of
         from auth0_webhooks.model.events import Position
+        from auth0_webhooks.operators.metrics import Latencies
         from auth0_webhooks.privacy.redaction import redaction_mark
         from auth0_webhooks.state.dead_letters import DeadLetterStore
         from auth0_webhooks.state.health import Health, KeptRefusals
@@ -109,6 +114,13 @@ class DeliverOperator(RouteOperator):
         self._dead_letters = DeadLetterStore(route) if route.on_reject == "dead_letter" else None
         health, start, end = Health(route.name), Position(*fetched["start"]), Position(*fetched["end"])
         hashes = KeptHashes(route, str(context["run_id"]), passed=None if run.window else (start, end))
+        latencies = self._latencies = Latencies()
+
+        def note(event: LogEvent, state: State) -> None:
+            hashes.note(event.log_id, set_aside=state is State.DEAD_LETTERED)
+            if state is State.DELIVERED_NOW:
+                latencies.note(event.date)
+
         delivery = self._delivery = Delivery(
             endpoint_of(route, payload, timeout=self.waits.answer),
             KeepsHashesToo(keeper, hashes),
@@ -122,7 +134,7 @@ class DeliverOperator(RouteOperator):
             dead_letters=self._dead_letters,
             refusals=None if run.window else KeptRefusals(health),
             suspect=health.suspect() if self._dead_letters and not run.window else None,
-            note=lambda event, state: hashes.note(event.log_id, set_aside=state is State.DEAD_LETTERED),
+            note=note,
             waits=self.waits,
         )
         if self._killed:

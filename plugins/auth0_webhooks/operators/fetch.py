@@ -38,6 +38,7 @@ class FetchOperator(RouteOperator, SkipMixin):
         """Read; returns the manifest of what was read, with the id of this try in ``fetch``, as each batch has it, too."""
         from auth0_webhooks.hooks.auth0 import TenantHook
         from auth0_webhooks.model.batch import batches, pack
+        from auth0_webhooks.operators.metrics import count_requests
         from auth0_webhooks.operators.reporting import new_report, publish
         from auth0_webhooks.state.variables import TokenVariable
 
@@ -71,6 +72,7 @@ class FetchOperator(RouteOperator, SkipMixin):
             report.enter(hook.figures())
             if reading:
                 _enter_place(report, reading, run.route.retention_days)
+            count_requests(run.route.name, hook.figures())
             publish(context, run, report, known=bool(reading and reading.start.log_id and reading.start.date))
             raise
         fetched = {
@@ -89,6 +91,7 @@ class FetchOperator(RouteOperator, SkipMixin):
             "fetch": fetch_try,
             **hook.figures(),
         }
+        count_requests(run.route.name, fetched)
         if place and not run.dry_run:
             end_run(self, context, run, place, fetched)
         return fetched

@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from auth0_webhooks.operators.ledger import Report
+from auth0_webhooks.operators.metrics import count_run
 from auth0_webhooks.times import iso
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from auth0_webhooks.model.events import Position
     from auth0_webhooks.operators.base import RunSettings
+    from auth0_webhooks.operators.metrics import Latencies
     from auth0_webhooks.webhook.posting import Figures
 
 log = logging.getLogger(__name__)
@@ -61,21 +63,15 @@ def shown(place: Position) -> str:
     return f"{place.log_id or 'start'} ({place.date})"
 
 
-def publish(context: Context, run: RunSettings, report: Report, *, known: bool = True) -> None:
-    """Log the report, store it as XCom ``report``, and send its figures through Airflow's own metrics.
+def publish(
+    context: Context, run: RunSettings, report: Report, *, known: bool = True, latencies: Latencies | None = None
+) -> None:
+    """Log the report, store it as XCom ``report``, and send its figures as metrics.
 
-    :param known: whether the report tells how far the route is; if it does not, no gauge is better than one that looks healthy.
+    :param known: whether the report tells how far the route is.
+    :param latencies: those of the events that it says were delivered now.
     """
-    from airflow.sdk.observability import stats
-
-    tags = {"route": report.route}
-    if report.delivered_now:
-        stats.incr("auth0_webhooks.delivered", report.delivered_now, tags=tags)
-    if known and not report.window and not report.dry_run:
-        stats.gauge("auth0_webhooks.lag_seconds", report.lag_seconds, tags=tags)
-        left = report.seconds_to_loss(run.route.retention_days)
-        if left is not None:
-            stats.gauge("auth0_webhooks.seconds_to_retention_loss", left, tags=tags)
+    count_run(report, run.route.retention_days, known=known, latencies=latencies)
     log.info("%s", report.text())
     try:
         context["ti"].xcom_push("report", report.as_dict())

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 import typing
 from datetime import datetime, timezone
 
@@ -21,7 +20,7 @@ from auth0_webhooks.operators.base import PARAMS
 from auth0_webhooks.operators.ledger import Report
 from auth0_webhooks.settings.route import Route
 from auth0_webhooks.state import health
-from tests.conftest import PROJECT
+from tests.support.metrics import sent_metrics
 
 SETTINGS = """
     name auth0_conn_id webhook_conn_id schedule log_level log_types exclude_types concurrent_calls start_from on_reject
@@ -41,7 +40,11 @@ AUDIT = """
     tenant since until outcome read delivered set_aside left_out waiting not_kept unaccounted missing sent dead_lettered
     kept_since audited_until lag_seconds stopped_by notes api_requests token_requests api_waited seconds
 """
-METRICS = "delivered failed_runs lag_seconds seconds_to_retention_loss unaccounted"
+METRICS = """
+    delivered failed_runs lag_seconds seconds_to_retention_loss unaccounted
+    dead_lettered last_run_timestamp_seconds audited_until_timestamp_seconds api_requests api_limit api_remaining api_rate
+    delivery_seconds_bucket delivery_seconds_count delivery_seconds_sum
+"""
 
 
 def test_settings():
@@ -90,7 +93,4 @@ def test_names_of_variables_assets_and_dags():
 
 
 def test_names_of_the_metrics():
-    sent = set()
-    for path in (PROJECT / "plugins" / "auth0_webhooks").rglob("*.py"):
-        sent |= set(re.findall(r'stats\.\w+\("auth0_webhooks\.(\w+)"', path.read_text(encoding="utf-8")))
-    assert set(METRICS.split()) <= sent
+    assert set(METRICS.split()) <= set(sent_metrics())

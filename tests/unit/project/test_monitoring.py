@@ -1,0 +1,53 @@
+"""Metrics, alert rules, the dashboard and docs/monitoring.md agree; tests/runs/test_metrics.py tries them."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from tests.conftest import PROJECT
+from tests.support.metrics import DASHBOARD, INSTALL, MONITORING, queries, rules, sent_metrics
+
+DOCS = (PROJECT / "docs" / "monitoring.md").read_text(encoding="utf-8")
+NAME = re.compile(r"airflow_auth0_webhooks_(\w+)")
+
+
+def test_the_table_in_the_docs_has_each_metric_that_is_sent_and_its_kind():
+    table = dict(re.findall(r"(?m)^\| `auth0_webhooks\.(\w+)` \| (\w+) \|", DOCS))
+    assert table == sent_metrics()
+
+
+def test_each_metric_is_in_a_query_and_each_query_is_of_metrics_that_are_sent():
+    assert {name for query in queries() for name in NAME.findall(query)} == set(sent_metrics())
+
+
+def test_the_panels_of_the_dashboard_are_apart_and_have_a_title_and_an_explanation():
+    taken = set()
+    for panel in DASHBOARD["panels"]:
+        place = panel["gridPos"]
+        cells = {(place["x"] + x, place["y"] + y) for x in range(place["w"]) for y in range(place["h"])}
+        assert not cells & taken
+        assert place["x"] + place["w"] <= 24
+        taken |= cells
+        assert panel["title"]
+        assert panel["description"]
+        assert {target["datasource"]["uid"] for target in panel["targets"]} == {"${datasource}"}
+    assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
+
+
+def test_each_alert_is_explained_in_the_docs():
+    assert re.findall(r"(?m)^\| `(Auth0Webhook\w+)` \|", DOCS) == list(rules())
+
+
+def test_the_alerts_are_raised_when_they_should_be():
+    if not shutil.which("promtool"):
+        pytest.skip(f"promtool {INSTALL}")
+    done = subprocess.run(
+        ["promtool", "test", "rules", MONITORING / "alerts_test.yaml"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    tested = (MONITORING / "alerts_test.yaml").read_text(encoding="utf-8")
+    assert set(re.findall(r"alertname: (\w+)", tested)) == set(rules())
