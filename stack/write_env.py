@@ -23,6 +23,7 @@ FRESH: dict[str, Callable[[], str]] = {
     "POSTGRES_PASSWORD": lambda: secrets.token_urlsafe(24),
     "REDIS_PASSWORD": lambda: secrets.token_urlsafe(24),
     "ADMIN_PASSWORD": lambda: secrets.token_urlsafe(12),
+    "GRAFANA_PASSWORD": lambda: secrets.token_urlsafe(12),
 }
 """Generates each key that .env.example leaves empty and the stack needs."""
 FORMER = {

@@ -23,6 +23,7 @@ FILE = PROJECT / "docker-compose.yaml"
 TEXT = FILE.read_text(encoding="utf-8")
 SERVICES = yaml.safe_load(TEXT)["services"]
 AIRFLOW = {"api-server", "scheduler", "dag-processor", "triggerer", "worker"}
+MONITORING = {"statsd-exporter", "prometheus", "grafana"}
 ONCE = {"init", "demo"}
 """The services that do their work and end."""
 
@@ -37,6 +38,7 @@ KEYS = {
     "AIRFLOW__API_AUTH__JWT_SECRET": {"api-server", "scheduler"},
     "AIRFLOW__API__SECRET_KEY": {"api-server"},
     "ADMIN_PASSWORD": {"init"},
+    "GF_SECURITY_ADMIN_PASSWORD": {"grafana"},
     "POSTGRES_PASSWORD": {"postgres"},
     "REDISCLI_AUTH": {"redis"},
 }
@@ -193,10 +195,11 @@ def test_an_older_stack_keeps_its_name_and_every_value(older, end):
     assert write_env.main(older) == 0
     kept, rest = (older / ".env").read_text(encoding="utf-8").split("# Ours:\n")
     assert kept == OLDER.split("# Ours:\n", maxsplit=1)[0]
-    *others, name, redis = rest.splitlines()
+    *others, name, redis, grafana = rest.splitlines()
     assert [line for line in others if line] == ["HTTPS_PROXY=http://proxy:3128", "COMPOSE_FILE=docker-compose.yaml"]
     assert name == f"COMPOSE_PROJECT_NAME={write_env.project_name(older)}"
     assert re.fullmatch(r"REDIS_PASSWORD=[A-Za-z0-9_-]{32,}", redis)
+    assert re.fullmatch(r"GRAFANA_PASSWORD=[A-Za-z0-9_-]{16,}", grafana)
 
 
 def test_connections_of_an_older_stack_move_to_the_file_of_the_services_that_use_them(older, capsys):
@@ -296,9 +299,12 @@ def test_no_key_has_a_value_of_its_own_in_the_file():
         assert f"${{{key}:?" in TEXT, f"{key} may be missing"
 
 
-def test_only_the_api_server_has_a_port_and_only_on_this_machine():
-    assert {name for name, service in SERVICES.items() if service.get("ports")} == {"api-server"}
-    assert SERVICES["api-server"]["ports"] == ["127.0.0.1:${AIRFLOW_PORT:-8080}:8080"]
+def test_only_what_people_look_at_has_a_port_and_only_on_this_machine():
+    ports = {name: service["ports"] for name, service in SERVICES.items() if service.get("ports")}
+    assert ports == {
+        "api-server": ["127.0.0.1:${AIRFLOW_PORT:-8080}:8080"],
+        "grafana": ["127.0.0.1:${GRAFANA_PORT:-3000}:3000"],
+    }
 
 
 @pytest.mark.parametrize("name", sorted(SERVICES.keys() - ONCE))
@@ -320,9 +326,9 @@ def test_no_service_has_rights_that_it_does_not_need(name):
     assert not {"cap_add", "privileged"} & SERVICES[name].keys()
 
 
-@pytest.mark.parametrize("name", ["postgres", "redis"])
+@pytest.mark.parametrize("name", ["postgres", "redis", *sorted(MONITORING)])
 def test_a_server_does_not_start_as_root(name):
-    assert SERVICES[name]["user"] == name
+    assert SERVICES[name]["user"] in {name, "nobody", "472"}
 
 
 @pytest.mark.parametrize("key", sorted(KEYS))
@@ -375,6 +381,11 @@ def test_an_image_of_others_is_named_by_its_version_its_system_and_its_digest(na
     assert re.fullmatch(r"[a-z]+:\d+\.\d+(\.\d+)?-[a-z]+@sha256:[0-9a-f]{64}", SERVICES[name]["image"])
 
 
+@pytest.mark.parametrize("name", sorted(MONITORING))
+def test_an_image_of_the_monitoring_is_named_by_its_version_and_its_digest(name):
+    assert re.fullmatch(r"[a-z/-]+:v?\d+\.\d+\.\d+@sha256:[0-9a-f]{64}", SERVICES[name]["image"])
+
+
 @pytest.mark.parametrize("name", sorted(SERVICES.keys() - ONCE))
 def test_a_health_check_asks_no_other_service(name):
     program, *arguments = SERVICES[name]["healthcheck"]["test"][1:]
@@ -408,7 +419,28 @@ def test_workers_can_be_scaled():
 
 def test_what_docker_must_keep_lies_in_named_volumes():
     kept = {volume.split(":")[0] for service in SERVICES.values() for volume in service.get("volumes", [])}
-    assert kept - {"./dags"} == yaml.safe_load(TEXT)["volumes"].keys()
+    assert {name for name in kept if not name.startswith("./")} == yaml.safe_load(TEXT)["volumes"].keys()
+    assert all((PROJECT / name).exists() for name in kept if name.startswith("./"))
+
+
+def test_the_monitoring_is_started_only_when_asked_for_and_knows_none_of_airflows_keys():
+    assert {name for name, service in SERVICES.items() if service.get("profiles") == ["monitoring"]} == MONITORING
+    for name in MONITORING:
+        assert "env_file" not in SERVICES[name]
+        assert "depends_on" not in SERVICES[name]
+    assert not any(MONITORING & set(service.get("depends_on", {})) for service in SERVICES.values())
+
+
+def test_the_monitoring_reads_each_of_its_files_and_one_service_finds_the_other():
+    scraped = yaml.safe_load((PROJECT / "monitoring" / "prometheus.yaml").read_text(encoding="utf-8"))["scrape_configs"]
+    source = yaml.safe_load((PROJECT / "monitoring" / "grafana" / "datasources.yaml").read_text(encoding="utf-8"))["datasources"]
+    assert scraped[0]["static_configs"] == [{"targets": ["statsd-exporter:9102"]}]
+    assert source[0]["url"] == "http://prometheus:9090"
+    example = (PROJECT / "airflow.env.example").read_text(encoding="utf-8")
+    assert "#AIRFLOW__METRICS__STATSD_HOST=statsd-exporter\n#AIRFLOW__METRICS__STATSD_PORT=9125\n" in example
+    mounted = {volume.split(":")[0] for name in MONITORING for volume in SERVICES[name].get("volumes", [])}
+    used = {f"./{path.relative_to(PROJECT)}" for path in (PROJECT / "monitoring").rglob("*.*")}
+    assert used - mounted == {"./monitoring/alerts_test.yaml", "./monitoring/collector.yaml"}
 
 
 def test_the_demo_is_started_only_when_asked_for_and_gets_no_keys():

@@ -51,3 +51,11 @@ def test_the_alerts_are_raised_when_they_should_be():
     assert done.returncode == 0, done.stdout + done.stderr
     tested = (MONITORING / "alerts_test.yaml").read_text(encoding="utf-8")
     assert set(re.findall(r"alertname: (\w+)", tested)) == set(rules())
+
+
+def test_prometheus_takes_the_settings_of_the_stack():
+    if not shutil.which("promtool"):
+        pytest.skip(f"promtool {INSTALL}")
+    command = ["promtool", "check", "config", MONITORING / "prometheus.yaml"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
