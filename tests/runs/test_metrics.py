@@ -175,7 +175,7 @@ def test_prometheus_raises_alerts_for_the_route_that_is_ill_by_metrics_that_airf
         return {alert["labels"]["alertname"] for alert in alerts if alert["labels"].get("route") == "ill"}
 
     until(lambda: raised() == EXPECTED)
-    median = "histogram_quantile(0.5, sum by (route, le) (increase(airflow_auth0_webhooks_delivery_seconds_bucket[1m])))"
+    median = "histogram_quantile(0.5, sum by (route, le) (increase(airflow_auth0_webhooks_delivery_seconds_bucket[1h])))"
     assert 2 < prometheus.query(median)["well"] < 5
     for query in targets():
         assert prometheus.get("query", query=query)["result"], query

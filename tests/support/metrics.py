@@ -43,7 +43,7 @@ def rules() -> dict[str, str]:
 
 def targets() -> Iterator[str]:
     """The queries of the dashboard, over all routes."""
-    variables = {"$route": ".*", "$__rate_interval": "1m"}
+    variables = {"$route": ".*", "$__rate_interval": "1h"}
     for panel in DASHBOARD["panels"]:
         for target in panel["targets"]:
             query: str = target["expr"]

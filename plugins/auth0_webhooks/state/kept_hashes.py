@@ -6,7 +6,7 @@ The first line of a file says as JSON which run wrote it, and of a live run what
 rest is the hashes. A file is only ever written by the try that made it, so tries and runs that overlap do not disturb each other.
 
 A hash is written before the checkpoint that passes its event. So whatever is killed: an event before the checkpoint has its hash,
-unless nobody sent it. Only a power cut can cost the hashes of the last second.
+unless nobody sent it. Only a power cut can cost the last ones, at most what a second delivers.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class KeptHashes:
             head |= {"start": start[:2], "end": end[:2], "selection": selection}
         self._head = json.dumps(head).encode() + b"\n"
         self._hashes, self._written, self._began = bytearray(), 0, False
-        self._durable_at = 0.0
+        self._durable, self._durable_at = 0, 0.0
         self._name = uuid.uuid4().hex
         self._problem = False
         self._folder: Any = None
@@ -91,26 +91,28 @@ class KeptHashes:
 
     def end(self) -> None:
         """The same for the last time, and durably: also what could not be stored before."""
-        if self._began or self._hashes or self._problem:
+        if self._hashes or self._problem:
             self._write(durable=True)
 
     def _write(self, *, durable: bool) -> None:
         size = len(self._hashes)
-        if self._folder is None or (self._began and size == self._written and not durable):
+        if self._folder is None or (self._began and size == (self._durable if durable else self._written)):
             return
         day = self._folder / self._now.date().isoformat()
         try:
             if not self._began:
                 self._begin(day)
+                self._written = 0
             if isinstance(day, Path):
-                whole = self._head + bytes(self._hashes[:size])
-                at = len(self._head) + self._written if self._began else 0
-                write_on(day / f"{self._name}{SUFFIX}", whole[at:], at, durable=durable)
+                content = bytes(self._hashes[self._written : size])
+                content, at = (content, len(self._head) + self._written) if self._began else (self._head + content, 0)
+                write_on(day / f"{self._name}{SUFFIX}", content, at, durable=durable)
             else:
                 self._put(day, size)
+                durable = True
             self._began, self._written, self._problem = True, size, False
             if durable:
-                self._durable_at = time.monotonic()
+                self._durable, self._durable_at = size, time.monotonic()
         except Exception as error:  # noqa: BLE001 - an event that was delivered stays delivered
             self._began, self._problem = False, True  # what comes next writes everything again
             log.warning(
@@ -124,7 +126,7 @@ class KeptHashes:
     def _put(self, day: Any, size: int) -> None:
         """Put the objects that differ from the last time."""
         part = PART * SIZE
-        for number in range(self._written // part if self._began else 0, max(1, -(-size // part))):
+        for number in range(self._written // part, max(1, -(-size // part))):
             content = self._head + self._hashes[number * part : min(size, (number + 1) * part)]
             (day / f"{self._name}_{number:04d}{SUFFIX}").write_bytes(bytes(content))
 

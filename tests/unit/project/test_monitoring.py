@@ -12,6 +12,7 @@ from tests.conftest import PROJECT
 from tests.support.metrics import DASHBOARD, INSTALL, MONITORING, queries, rules, sent_metrics
 
 DOCS = (PROJECT / "docs" / "monitoring.md").read_text(encoding="utf-8")
+needs_promtool = pytest.mark.skipif(not shutil.which("promtool"), reason=f"promtool {INSTALL}")
 NAME = re.compile(r"airflow_auth0_webhooks_(\w+)")
 
 
@@ -42,9 +43,8 @@ def test_each_alert_is_explained_in_the_docs():
     assert re.findall(r"(?m)^\| `(Auth0Webhook\w+)` \|", DOCS) == list(rules())
 
 
+@needs_promtool
 def test_the_alerts_are_raised_when_they_should_be():
-    if not shutil.which("promtool"):
-        pytest.skip(f"promtool {INSTALL}")
     done = subprocess.run(
         ["promtool", "test", "rules", MONITORING / "alerts_test.yaml"], capture_output=True, text=True, check=False
     )
@@ -53,9 +53,8 @@ def test_the_alerts_are_raised_when_they_should_be():
     assert set(re.findall(r"alertname: (\w+)", tested)) == set(rules())
 
 
+@needs_promtool
 def test_prometheus_takes_the_settings_of_the_stack():
-    if not shutil.which("promtool"):
-        pytest.skip(f"promtool {INSTALL}")
     command = ["promtool", "check", "config", MONITORING / "prometheus.yaml"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

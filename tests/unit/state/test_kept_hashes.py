@@ -206,6 +206,18 @@ def test_object_storage_keeps_them_as_a_disk_does(receiver, monkeypatch):
     assert kept_since(kept_by) == TODAY
 
 
+def test_an_object_that_is_whole_is_not_put_again_at_the_end(kept_by, monkeypatch):
+    monkeypatch.setattr("auth0_webhooks.state.stored_files.ObjectStoragePath", UPath)
+    kept_by = kept_by.model_copy(update={"dead_letter_path": "memory://again/letters"})
+    hashes = KeptHashes(kept_by, "run_1")
+    hashes.note("1", set_aside=False)
+    hashes.write()
+    (stored,) = (folder_of_hashes(kept_by) / TODAY.isoformat()).iterdir()
+    stored.unlink()
+    hashes.end()
+    assert not stored.exists()
+
+
 def test_on_a_disk_only_the_owner_can_read_them(kept_by):
     KeptHashes(kept_by, "run_1").write()
     for path in [folder_of_hashes(kept_by), *folder_of_hashes(kept_by).rglob("*")]:
