@@ -95,10 +95,10 @@ def _progress(airflow: LocalAirflow, receiver: Receiver, run_id: str, say: Any) 
         tasks = dict(airflow.rows("select task_id, state from task_instance where run_id = ? and state is not null", run_id))
         line = ", ".join(f"{task} {tasks[task]}" for task in ("fetch", "filter", "deliver") if task in tasks)
         if line and line != shown:
-            say(f"run {run_id!r}: {line}; {len(receiver.posts):,} POSTs so far")
+            say(f"run {run_id!r}: {line}; POSTs so far: {len(receiver.posts):,}")
             shown = line
         time.sleep(0.3)
-    say(f"run {run_id!r}: {state}; {len(receiver.posts):,} POSTs")
+    say(f"run {run_id!r}: {state}; POSTs: {len(receiver.posts):,}")
 
 
 def _report_text(airflow: LocalAirflow, run_id: str) -> str:

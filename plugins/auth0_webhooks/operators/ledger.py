@@ -164,7 +164,7 @@ class Report:
             return ""
         rate = f", {self.api_rate * 60:,.0f} a minute" if self.api_rate else ""
         waited = f", waited {self.api_waited:.0f} s" if self.api_waited >= 1 else ""
-        return f"; {self.api_remaining:,} of {self.api_limit or 'its'} left{rate}{waited}"
+        return f"; {self.api_remaining:,} of {f'{self.api_limit:,}' if self.api_limit else 'its'} left{rate}{waited}"
 
     def _how_delivered(self) -> str:
         posts = _and(self.posts, "POST", "POSTs") if self.posts < self.delivered_now else ""
