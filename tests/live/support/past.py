@@ -13,7 +13,7 @@ class Past:
     """Four one-hour intervals of yesterday, with events in them, at their seams and around them, in the log of a route."""
 
     UNDER_WAY = "select id from backfill b where dag_id = ? and completed_at is null"
-    WITHOUT_RUNS = f"{UNDER_WAY} and not exists (select 1 from backfill_dag_run r where r.backfill_id = b.id)"
+    ITS_RUNS = "(select 1 from backfill_dag_run r where r.backfill_id = b.id)"
 
     def __init__(self, route):
         self.route, self.airflow, self.tenant = route, route.airflow, route.tenant
@@ -37,14 +37,16 @@ class Past:
     def sent(self):
         return sorted(log_id for log_id in self.route.receiver.accepted if log_id in self.ids)
 
+    def under_way(self, further="true"):
+        return self.airflow.rows(f"{self.UNDER_WAY} and {further}", self.route.name)
+
     def backfills(self):
         query = "select run_id, state, start_date, end_date from dag_run where dag_id = ? and run_type = 'backfill' order by id"
         return self.airflow.rows(query, self.route.name)
 
     def wait_for_backfills(self, count):
         def ended():
-            active = self.airflow.rows(self.UNDER_WAY, self.route.name)
-            return len(self.backfills()) >= count and self.route.all_ended() and not active
+            return len(self.backfills()) >= count and self.route.all_ended() and not self.under_way()
 
         self.airflow.wait_until(ended, "the backfill ends", 240)
         assert {state for _, state, *_ in self.backfills()} == {"success"}, self.backfills()
@@ -59,8 +61,8 @@ class Past:
             try:
                 self.airflow.rest("POST", "/backfills", **asked)
             except urllib.error.HTTPError as error:
-                # It is there already: an answer got lost while the database was busy.
-                return error.code == 409 and bool(self.airflow.rows(self.UNDER_WAY, self.route.name))
+                # It is there already, with its runs: an answer got lost while the database was busy.
+                return error.code == 409 and bool(self.under_way(f"exists {self.ITS_RUNS}"))
             return True
 
         # Paused meanwhile: a scheduler that has begun one of the runs that are taken back would end itself.
@@ -70,6 +72,6 @@ class Past:
 
     def cancel_leftover(self):
         """Where SQLite is busy even taking back can fail, and leave a backfill without runs that keeps others out."""
-        for (backfill_id,) in self.airflow.rows(self.WITHOUT_RUNS, self.route.name):
+        for (backfill_id,) in self.under_way(f"not exists {self.ITS_RUNS}"):
             with contextlib.suppress(urllib.error.HTTPError):
                 self.airflow.rest("PUT", f"/backfills/{backfill_id}/cancel")
