@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from auth0_webhooks.waits import WAITS
 from bench.support.results import Figure, Part, Target, at_least, at_most, draw
 from bench.support.stack import NEVER, Stack, Watcher, stack
 
@@ -69,6 +70,7 @@ def _backlog(up: Stack, name: str, size: int, say: Callable[[str], None], *, eac
     """
     up.tenant("expire", 10**9)
     up.tenant("add_many", size)
+    time.sleep(WAITS.settle)  # the last events must be old enough to be read at once, as those of a backlog are
     up.webhook.forget()
     requests, cpu = up.tenant("requests"), up.cpu()
     with Watcher(up.airflow, name) as watcher:

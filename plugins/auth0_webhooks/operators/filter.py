@@ -47,14 +47,18 @@ class FilterOperator(RouteOperator):
                 log.warning("key %r: %s", key, warning)
         # Redacted before they are handed on: what deliver signs, sends and sets aside never was anything else.
         selection, redaction = route.selection, None if dry_run else redaction_of(route)
+        made_by = filter_id(fetched, filter_try)
+        passed_on: list[int] = []
         for number, batch in enumerate(batches):
             selected = select(batch, selection, tally)
             digest.update(b"".join(event.log_id.encode() for event in selected.events))
-            if not dry_run:
-                packed = pack(
-                    redaction.batch(selected) if redaction else selected, made_by=filter_id(fetched, filter_try), number=number
-                )
-                context["ti"].xcom_push(batch_key(number), packed)
+            if dry_run:
+                continue
+            if redaction is None and len(selected.events) == len(batch.events):
+                passed_on.append(number)  # it is in XCom as it is
+                continue
+            packed = pack(redaction.batch(selected) if redaction else selected, made_by=made_by, number=number)
+            context["ti"].xcom_push(batch_key(number), packed)
         log.info("%d of %d events are wanted", tally.selected_types.total(), tally.read)
         counts = {
             "selected": tally.selected_types.total(),
@@ -74,4 +78,5 @@ class FilterOperator(RouteOperator):
             "fetch": fetched["fetch"],
             "filter": filter_try,
             "batches": 0 if dry_run else fetched["batches"],
+            "passed_on": passed_on,
         }

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from auth0_webhooks.errors import BatchesMixedError, BatchMissingError, DeliveryStoppedError
 from auth0_webhooks.model.batch import WHAT_TO_DO, Batch, label_of, unpack
 from auth0_webhooks.model.events import Position
 from auth0_webhooks.names import FETCH, FILTER
+from auth0_webhooks.times import iso, parse_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +21,14 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 OPEN_BATCHES = "open_batches"
-"""XCom key of fetch; while it exists, the run's batches have not been removed yet."""
+"""XCom key of fetch; while it exists, the run's batches have not been removed yet.
+
+It holds the run's id, and once their removal has begun, also when.
+"""
+KEPT = 16_000_000
+"""So many characters of a run's batches are kept from their check until they are used; the rest is pulled again."""
+REMOVING = timedelta(minutes=10)
+"""So long after its beginning a removal counts as cut off."""
 
 
 def task_of(context: Context, part: str) -> str:
@@ -44,14 +54,19 @@ class Batches:
     XCom can also hold another try's batch: a task may be cleared alone, and a try that was believed dead may come back and
     push. Only the labels are checked, so nothing is decompressed for the check.
 
-    :param made_by: the id of the try.
     :param fetched: what fetch returned; the filter keeps the number and the positions of its batches.
+    :param filtered: what filter returned: then the batches are its own, and those of fetch that it passed on as they are.
     """
 
-    def __init__(self, context: Context, task_id: str, *, made_by: str, fetched: dict[str, Any]) -> None:
-        self._ti, self._task_id, self._made_by, self._count = context["ti"], task_id, made_by, fetched["batches"]
+    def __init__(self, context: Context, fetched: dict[str, Any], filtered: dict[str, Any] | None = None) -> None:
+        self._ti, self._count = context["ti"], fetched["batches"]
         self._start, self._end = Position(*fetched["start"]), Position(*fetched["batches_end"])
-        self._first: Any = None
+        self._fetch = self._made = task_of(context, FETCH), str(fetched["fetch"])
+        self._passed_on: frozenset[int] = frozenset()
+        if filtered:
+            self._made = task_of(context, FILTER), filter_id(fetched, filtered["filter"])
+            self._passed_on = frozenset(filtered["passed_on"])
+        self._kept: dict[int, str] = {}
 
     def check(self) -> None:
         """Check all batches before the first is used.
@@ -59,12 +74,14 @@ class Batches:
         :raises BatchMissingError: when one is no longer there.
         :raises BatchesMixedError: when one belongs to another try, or events are missing between two.
         """
+        room = KEPT
         for number, (packed, _) in enumerate(self._packed()):
-            if number == 0:
-                self._first = packed  # most runs have one batch, which is then read only once
+            room -= len(packed)
+            if room >= 0 or number == 0:
+                self._kept[number] = packed
 
     def __iter__(self) -> Iterator[Batch]:
-        """Each batch in order, checked again because others may write at any time. Raises the same as :meth:`check`."""
+        """Each batch in order; those that are pulled again are checked again. Raises the same as :meth:`check`."""
         for packed, name in self._packed():
             yield unpack(packed, name=name)
 
@@ -72,19 +89,18 @@ class Batches:
         place = self._start
         for number in range(self._count):
             key = batch_key(number)
-            name = f"{key} of task {self._task_id!r}"
-            packed = self._first if number == 0 else None
-            if packed is None:
-                packed = self._ti.xcom_pull(task_ids=self._task_id, key=key)
+            task_id, made_by = self._fetch if number in self._passed_on else self._made
+            name = f"{key} of task {task_id!r}"
+            packed = self._kept.pop(number, None) or self._ti.xcom_pull(task_ids=task_id, key=key)
             label = label_of(packed, name=name)
-            if label.made_by != self._made_by:
-                raise BatchesMixedError(f"{name} was made by another try than the result of {self._task_id!r}: {WHAT_TO_DO}")
+            if label.made_by != made_by:
+                raise BatchesMixedError(f"{name} was made by another try than the result of {task_id!r}: {WHAT_TO_DO}")
             if (label.number, label.start) != (number, place):
                 raise BatchesMixedError(f"events are missing before {name}: {WHAT_TO_DO}")
             place = label.end
             yield packed, name
         if place != self._end:
-            raise BatchesMixedError(f"events are missing after the last batch of task {self._task_id!r}: {WHAT_TO_DO}")
+            raise BatchesMixedError(f"events are missing after the last batch of task {self._made[0]!r}: {WHAT_TO_DO}")
 
 
 def fetched_batches(context: Context) -> tuple[dict[str, Any], Batches]:
@@ -93,22 +109,22 @@ def fetched_batches(context: Context) -> tuple[dict[str, Any], Batches]:
     :raises BatchMissingError: when it returned nothing.
     :raises BatchesMixedError: when an earlier version made it.
     """
-    task_id = task_of(context, FETCH)
-    fetched = _manifest(context, task_id, "batches_end")
-    return fetched, Batches(context, task_id, made_by=fetched["fetch"], fetched=fetched)
+    fetched = _manifest(context, task_of(context, FETCH), "batches_end")
+    return fetched, Batches(context, fetched)
 
 
 def filtered_batches(context: Context) -> tuple[dict[str, Any], dict[str, Any], Batches]:
-    """What fetch returned, what filter returned, and the batches of filter.
+    """What fetch returned, what filter returned, and the batches to deliver.
 
     :raises BatchMissingError: when one of them returned nothing.
     :raises BatchesMixedError: when the filter used another fetch, or an earlier version made one of them.
     """
-    task_id = task_of(context, FILTER)
-    fetched, filtered = _manifest(context, task_of(context, FETCH), "batches_end"), _manifest(context, task_id, "fetch")
+    fetched, filtered = (
+        _manifest(context, task_of(context, part), key) for part, key in ((FETCH, "batches_end"), (FILTER, "passed_on"))
+    )
     if filtered["fetch"] != fetched["fetch"]:
         raise BatchesMixedError(f"fetch ran again after filter, so filter must be cleared, too: {WHAT_TO_DO}")
-    return fetched, filtered, Batches(context, task_id, made_by=filter_id(fetched, filtered["filter"]), fetched=fetched)
+    return fetched, filtered, Batches(context, fetched, filtered)
 
 
 def filter_id(fetched: dict[str, Any], filter_try: str) -> str:
@@ -129,9 +145,12 @@ def remove_batches(context: Context) -> None:
 def remove_leftovers(context: Context) -> None:
     """Remove the batches of an ended run whose callbacks never ran, for example after a power cut."""
     ti = context["ti"]
-    run_id = ti.xcom_pull(task_ids=task_of(context, FETCH), key=OPEN_BATCHES, include_prior_dates=True, map_indexes=-1)
+    mark = ti.xcom_pull(task_ids=task_of(context, FETCH), key=OPEN_BATCHES, include_prior_dates=True, map_indexes=-1)
+    run_id, since = mark if isinstance(mark, list) else (mark, None)
     if not isinstance(run_id, str) or run_id == context["run_id"]:
         return
+    if since and datetime.now(timezone.utc) - parse_time(since) < REMOVING:
+        return  # the callback of that run is still at it: a run follows another at once while there is more to read
     if ti.get_dagrun_state(ti.dag_id, run_id) in {"success", "failed"}:
         log.info("removing the batches that run %s left behind", run_id)
         _remove_batches_of(context, run_id, ended=True)
@@ -141,18 +160,26 @@ def _remove_batches_of(context: Context, run_id: str, *, ended: bool) -> None:
     """Remove a run's batches. Unless fetch has ended, its mark is kept, so that the next run checks again."""
     from airflow.sdk.execution_time.xcom import XCom
 
-    ti, fetch = context["ti"], task_of(context, FETCH)
-    for task_id in (fetch, task_of(context, FILTER)):
-        result = ti.xcom_pull(task_ids=task_id, run_id=run_id)
-        ended = ended or (task_id == fetch and isinstance(result, dict))
-        count = result.get("batches", 0) if isinstance(result, dict) else 0
-        number = 0
+    ti, fetch, select = context["ti"], task_of(context, FETCH), task_of(context, FILTER)
+    fetched, filtered = (ti.xcom_pull(task_ids=task_id, run_id=run_id) for task_id in (fetch, select))
+    ended = ended or isinstance(fetched, dict)
+    count = fetched.get("batches", 0) if isinstance(fetched, dict) else 0
+    known = {fetch: {*range(count)}, select: set[int]()}
+    if isinstance(filtered, dict):
+        known[select] = {*range(filtered.get("batches", 0))} - {*filtered.get("passed_on", ())}
+    where = {"dag_id": ti.dag_id, "run_id": run_id}
+    if ended and count:
+        XCom.set(OPEN_BATCHES, [run_id, iso(datetime.now(timezone.utc))], task_id=fetch, **where)
+    for task_id, numbers in known.items():
         # A task that ended early has returned no count, and another try may have pushed more: remove every batch that exists.
-        while number < count or ti.xcom_pull(task_ids=task_id, key=batch_key(number), run_id=run_id) is not None:
-            XCom.delete(key=batch_key(number), task_id=task_id, dag_id=ti.dag_id, run_id=run_id)
-            number += 1
+        for number in itertools.count():
+            key = batch_key(number)
+            if number in numbers or ti.xcom_pull(task_ids=task_id, key=key, run_id=run_id) is not None:
+                XCom.delete(key=key, task_id=task_id, **where)
+            elif number >= count:
+                break
     if ended:
-        XCom.delete(key=OPEN_BATCHES, task_id=fetch, dag_id=ti.dag_id, run_id=run_id)
+        XCom.delete(key=OPEN_BATCHES, task_id=fetch, **where)
 
 
 def _manifest(context: Context, task_id: str, key: str) -> dict[str, Any]:

@@ -33,9 +33,9 @@ from auth0_webhooks.operators.fetch import FetchOperator
 from auth0_webhooks.operators.filter import FilterOperator
 from auth0_webhooks.route_dag import RETRIES, build_dag
 from auth0_webhooks.settings.route import Route
-from auth0_webhooks.state import health, variables
+from auth0_webhooks.state import health, variables, xcom_batches
 from auth0_webhooks.state.dead_letters import DeadLetterStore
-from auth0_webhooks.state.xcom_batches import remove_batches
+from auth0_webhooks.state.xcom_batches import REMOVING, remove_batches
 from auth0_webhooks.times import iso
 from auth0_webhooks.waits import Waits
 from simulation.receiver import Receiver
@@ -119,6 +119,10 @@ class Memory(Backend):
     def build(self):
         """The DAG of the route."""
         return build_dag(self.route, waits=WAITS)
+
+    def set(self, key, value, *, task_id, dag_id, run_id):
+        """As ``XCom.set`` does."""
+        self.entries[run_id, part_of(task_id), key] = value
 
     def delete(self, *, key, task_id, dag_id, run_id):
         """As ``XCom.delete`` does."""
@@ -409,12 +413,35 @@ def test_a_missing_batch_is_found_before_the_first_event_is_sent(walk):
         walk.tenant.add("s")
     run = walk.start(None)
     do(walk, run, FETCH, FILTER)
-    walk.backend.delete_xcom(run, FILTER, "batch_00004")
+    walk.backend.delete_xcom(run, FETCH, "batch_00004")
     do(walk, run, DELIVER)
-    assert "batch_00004 of task 'filter' is no longer in XCom" in str(walk.raised)
+    assert "batch_00004 of task 'fetch' is no longer in XCom" in str(walk.raised)
     assert walk.receiver.posts == []
     assert walk.backend.checkpoint() is None
     walk.end()
+
+
+def test_a_batch_that_is_wanted_whole_is_not_pushed_again(walk):
+    first = [walk.first, walk.tenant.add("s"), walk.tenant.add("s"), walk.tenant.add("s")]
+    then = [walk.tenant.add("sapi"), *(walk.tenant.add("s") for _ in range(3))]
+    walk.backend.route = walk.backend.route.model_copy(update={"exclude_types": ["sapi"]})
+    run = walk.start(None)
+    do(walk, run, FETCH, FILTER)
+    pushed = {task: {key for of, key in walk.backend.xcoms(run) if of == task and key.startswith("batch")} for task in TASKS}
+    assert (len(pushed[FETCH]), pushed[FILTER]) == (2, {"batch_00001"})
+    walk.settle(run)
+    assert walk.receiver.accepted == first + then[1:]
+    assert not [key for _, key in walk.backend.xcoms(run) if key.startswith("batch") or key == "open_batches"]
+
+
+def test_batches_whose_removal_has_just_begun_are_left_to_it(walk):
+    run = walk.start(None)
+    do(walk, run, FETCH, FILTER, DELIVER)
+    for since, left in ((datetime.now(timezone.utc), True), (datetime.now(timezone.utc) - 2 * REMOVING, False)):
+        walk.backend.set_xcom(run, FETCH, "batch_00000", "user data")
+        walk.backend.set_xcom(run, FETCH, "open_batches", [run.run_id, iso(since)])
+        walk.settle(walk.start(None))
+        assert ((FETCH, "batch_00000") in walk.backend.xcoms(run)) is left
 
 
 def test_batches_in_another_order_are_known_by_their_numbers_and_places(walk):
@@ -423,9 +450,9 @@ def test_batches_in_another_order_are_known_by_their_numbers_and_places(walk):
     run = walk.start(None)
     do(walk, run, FETCH, FILTER)
     entries = walk.backend.xcoms(run)
-    walk.backend.set_xcom(run, FILTER, "batch_00001", entries[FILTER, "batch_00002"])
+    walk.backend.set_xcom(run, FETCH, "batch_00001", entries[FETCH, "batch_00002"])
     do(walk, run, DELIVER)
-    assert "events are missing before batch_00001 of task 'filter'" in str(walk.raised)
+    assert "events are missing before batch_00001 of task 'fetch'" in str(walk.raised)
     assert walk.receiver.posts == []
 
 
@@ -442,7 +469,7 @@ def test_a_result_that_counts_fewer_batches_than_were_read_sends_nothing(walk):
     assert walk.backend.checkpoint() is None
 
 
-@pytest.mark.parametrize(("task", "key"), [(FETCH, "batches_end"), (FILTER, "fetch")])
+@pytest.mark.parametrize(("task", "key"), [(FETCH, "batches_end"), (FILTER, "passed_on")])
 def test_what_an_earlier_version_handed_on_is_refused_and_delivered_by_the_next_run(walk, task, key):
     run = walk.start(None)
     do(walk, run, FETCH, FILTER)
@@ -500,6 +527,7 @@ def test_a_task_that_ends_because_airflow_hangs_waits_for_no_save_of_the_checkpo
         return watching
 
     monkeypatch.setattr(Instance, "xcom_pull", hanging)
+    monkeypatch.setattr(xcom_batches, "KEPT", 0)
     for name in ("get", "set"):
         monkeypatch.setattr(walk.backend.variables, name, watched(getattr(walk.backend.variables, name)))
     for _ in range(9):
