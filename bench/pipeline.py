@@ -72,7 +72,7 @@ def _backlog(up: Stack, name: str, size: int, say: Callable[[str], None], *, eac
     up.tenant("add_many", size)
     time.sleep(WAITS.settle)  # the last events must be old enough to be read at once, as those of a backlog are
     up.webhook.forget()
-    requests, cpu = up.tenant("requests"), up.cpu()
+    requests, cpu, api_server, tasks = up.tenant("requests"), up.cpu(), up.cpu_of("api-server"), up.cpu_of_tasks()
     with Watcher(up.airflow, name) as watcher:
         up.switch(name, on=True)
         up.airflow.wait_until(lambda: up.webhook.counted().posts >= size // each, f"{size} events arrive", 60 + size / 100)
@@ -83,17 +83,30 @@ def _backlog(up: Stack, name: str, size: int, say: Callable[[str], None], *, eac
     if not size // each <= counted.posts <= size // each * (1.2 if each > 1 else 1) or counted.repeats:
         raise RuntimeError(f"{name}: {counted.posts} POSTs, {counted.repeats} of them repeats, for {size} events")
     ((began,),) = up.airflow.rows("select min(queued_at) from dag_run where dag_id = ?", name)
-    seconds = counted.last - datetime.fromisoformat(began).replace(tzinfo=timezone.utc).timestamp()
+    seconds = counted.last - _moment(began)
+    took = up.airflow.rows("select task_id, start_date, end_date from task_instance where dag_id = ? and pid is not null", name)
     say(f"{size:,} events end to end, {each} a POST: {seconds:.1f} s, {size / seconds:,.0f} events/s")
     return {
         "rate": size / seconds,
         "post rate": size / (counted.last - counted.first),
         "cpu": (up.cpu() - cpu) / size * 1000,
+        "CPU of the API server": (up.cpu_of("api-server") - api_server) / size * 1000,
+        "CPU of the tasks": (up.cpu_of_tasks() - tasks) / size * 1000,
+        "seconds": seconds,
+        **{
+            f"seconds of {task}": sum(_moment(end) - _moment(start) for which, start, end in took if which == task)
+            for task in TASKS
+        },
         "requests": up.tenant("requests") - requests,
         "runs": len(up.airflow.runs(name)),
         "xcom": sum(watcher.xcom.values()) / MB,
         **{task: watcher.memory.get(task, 0) / MB for task in TASKS},
     }
+
+
+def _moment(stored: str) -> float:
+    """Seconds since 1970 of a date-time in Airflow's SQLite."""
+    return datetime.fromisoformat(stored).replace(tzinfo=timezone.utc).timestamp()
 
 
 def _ended(up: Stack, name: str) -> bool:
@@ -135,13 +148,27 @@ def _end_to_end(measured: dict[str, list[dict[str, float]]], mapped: tuple[float
         (max(one[task] for rounds in measured.values() for one in rounds for task in TASKS),),
         "MB",
     )
+
+    def profile(backlog: str) -> str:
+        total, *tasks = (figure(backlog, what).median for what in ("seconds", *(f"seconds of {task}" for task in TASKS)))
+        parts = ", ".join(f"`{task}` {seconds:.1f} s" for task, seconds in zip(TASKS, tasks, strict=True))
+        return (
+            f"of {total:.1f} s, {parts}; the rest is between the tasks. The tasks follow each other, and share the cores "
+            "with the API server, the tenant and the webhook."
+        )
+
+    api_server, of_tasks = (figure("20,000", f"CPU of the {part}").median for part in ("API server", "tasks"))
+    cpu_profile = (
+        f"{of_tasks:.2f} s are the tasks', {api_server:.2f} s the API server's, which stores each batch and compresses it again; "
+        "the rest is what the scheduler and the other components use in the same time."
+    )
     once = figure("100,000", "rate").median / figure("20,000", "rate").median
     part.targets += [
-        at_least(figure("20,000", "rate", "end to end, 20,000 events waiting, events/s"), 2_500),
-        at_least(figure(IN_ARRAYS, "rate", "the same in arrays of 100, events/s"), 2_500),
-        at_least(figure("100,000", "rate", "end to end, 100,000 events waiting, events/s"), 3_000),
+        at_least(figure("20,000", "rate", "end to end, 20,000 events waiting, events/s"), 2_500, profile("20,000")),
+        at_least(figure(IN_ARRAYS, "rate", "the same in arrays of 100, events/s"), 2_500, profile(IN_ARRAYS)),
+        at_least(figure("100,000", "rate", "end to end, 100,000 events waiting, events/s"), 3_000, profile("100,000")),
         at_least(Figure("events/s with 100,000 waiting / with 20,000", (once,)), 1.0),
-        at_most(figure("20,000", "cpu", "CPU for 1,000 of 20,000 events, end to end, s"), 0.5),
+        at_most(figure("20,000", "cpu", "CPU for 1,000 of 20,000 events, end to end, s"), 0.5, cpu_profile),
         Target(peak, "at most 200 MB", lambda value: 0 < value <= 200),
     ]
     sizes = list(BACKLOGS)
@@ -182,9 +209,7 @@ def _mapped(up: Stack, say: Callable[[str], None]) -> tuple[float, float]:
         up.airflow.wait_until(lambda dag_id=dag_id: _ended(up, dag_id), "the run ends", 120)
         up.switch(dag_id, on=False)
         ((began,),) = up.airflow.rows("select min(queued_at) from dag_run where dag_id = ?", dag_id)
-        rates.append(
-            MAPPED / (up.webhook.counted().last - datetime.fromisoformat(began).replace(tzinfo=timezone.utc).timestamp())
-        )
+        rates.append(MAPPED / (up.webhook.counted().last - _moment(began)))
     say(f"{MAPPED} events: {rates[0]:.3g} events/s, HttpOperator mapped {rates[1]:.3g}")
     return rates[0], rates[1]
 
@@ -238,14 +263,17 @@ def _latency(up: Stack, say: Callable[[str], None]) -> Part:
     up.switch("latency", on=True)
     up.airflow.wait_until(lambda: up.airflow.runs("latency") and _ended(up, "latency"), "the scheduled run ends", 120)
     up.webhook.forget()
-    took = []
+    took, after_fetch = [], []
     # The first one also waits until the triggerer starts the watch.
     for number in range(LATENCIES + 1):
         time.sleep(chance.uniform(0.5, 6))
         added = time.time()
         up.tenant("add", "f")
         up.airflow.wait_until(lambda number=number: up.webhook.counted().posts > number, "the event arrives", 120)
-        took.append(up.webhook.counted().last - added)
+        last = up.webhook.counted().last
+        took.append(last - added)
+        ((ended,),) = up.airflow.rows("select max(end_date) from task_instance where dag_id = 'latency' and task_id = 'fetch'")
+        after_fetch.append(last - _moment(ended))
     up.switch("latency", on=False)
     values = tuple(sorted(took[1:]))
     say(f"latency: {statistics.median(values):.1f} s at the median")
@@ -258,9 +286,13 @@ def _latency(up: Stack, say: Callable[[str], None]) -> Part:
         ("p50", "p95", "most"),
         [(f"{statistics.median(values):.1f} s", f"{statistics.quantiles(values, n=20)[-1]:.1f} s", f"{values[-1]:.1f} s")],
     )
+    why = (
+        f"`fetch` hands on an event once it is {WAITS.settle:g} s old, since Auth0 may show an older one a bit later; from the "
+        f"end of `fetch` to the webhook, it takes {statistics.median(after_fetch[1:]):.1f} s at the median."
+    )
     part.targets += [
-        at_most(Figure("event to webhook, p50, s", (statistics.median(values),)), 3.5),
-        at_most(Figure("event to webhook, p95, s", (statistics.quantiles(values, n=20)[-1],)), 5),
+        at_most(Figure("event to webhook, p50, s", (statistics.median(values),)), 3.5, why),
+        at_most(Figure("event to webhook, p95, s", (statistics.quantiles(values, n=20)[-1],)), 5, why),
     ]
     part.pictures.append(
         draw(

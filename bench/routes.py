@@ -30,6 +30,7 @@ def run(say: Callable[[str], None]) -> list[Part]:
         stack(Path(home), routes_of(COUNT), environment=UNPAUSED) as up,
     ):
         wait_for_first_runs(up, COUNT)
+        _event(up, "f", WANTED["f"][0])  # this one also waits until the triggerer has started the watches
         for kind, (count, rounds) in WANTED.items():
             took = tuple(_event(up, kind, count) for _ in range(rounds))
             figure = Figure(f"seconds until {count} routes have delivered an event", took)

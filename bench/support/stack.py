@@ -122,11 +122,11 @@ class Stack:
 
     def cpu(self) -> float:
         """CPU seconds that all of Airflow has used so far."""
-        return sum(
-            _cpu(process)
-            for name in ("api-server", "scheduler", "dag-processor", "triggerer")
-            for process in _family(self.airflow.pids()[name])
-        )
+        return sum(map(self.cpu_of, ("api-server", "scheduler", "dag-processor", "triggerer")))
+
+    def cpu_of(self, component: str) -> float:
+        """CPU seconds that a component and its processes have used so far; the tasks are the scheduler's."""
+        return sum(map(_cpu, _family(self.airflow.pids()[component])))
 
     def cpu_of_tasks(self) -> float:
         """CPU seconds that tasks, and what supervises them, have used so far."""
