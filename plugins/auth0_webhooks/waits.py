@@ -29,6 +29,7 @@ class Waits:
     ``auditing``: the most that an audit may take; ``audit_retry``: before it is tried again.
     ``settle``: a live run reads an event only this long after Auth0 ingested it, so that an event with a smaller log id,
     ingested at about the same time, has appeared by then. Auth0 states no figure; 0 reads everything at once.
+    ``late``: a window is read only this long after its end, because Auth0's search shows events with some delay.
     """
 
     task_retry: float = 10.0
@@ -50,6 +51,7 @@ class Waits:
     auditing: float = 12 * 3600.0
     audit_retry: float = 600.0
     settle: float = 3.0
+    late: float = 120.0
 
 
 WAITS = Waits()

@@ -21,7 +21,14 @@ class Runner:
     def __init__(self, home, name):
         self.home, self.name = home, name
         self.settings = {}
-        self.waits = {"task_retry": 0.1, "post_retries": 0.3, "first_back_off": 0.02, "tenant_back_off": 0.01, "settle": 0.0}
+        self.waits = {
+            "task_retry": 0.1,
+            "post_retries": 0.3,
+            "first_back_off": 0.02,
+            "tenant_back_off": 0.01,
+            "settle": 0.0,
+            "late": 0.0,
+        }
 
     def load(self):
         """The route's DAG, as its settings and waits are now."""

@@ -50,7 +50,7 @@ class AuditOperator(BaseOperator):
         check_conf(context, PARAMS)
         params, window = context["params"], audit_window(context, datetime.now(timezone.utc))
         routes = routes_asked_for(params["route"], self.routes)
-        if wait := window.seconds_to_settle(datetime.now(timezone.utc)):
+        if wait := window.seconds_to_settle(datetime.now(timezone.utc), self.waits.late):
             log.info("the window %s ended just now: waiting %.0f s for late events", window, wait)
             time.sleep(wait)
         outcomes: dict[str, Outcome] = {}

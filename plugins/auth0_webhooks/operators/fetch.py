@@ -144,15 +144,14 @@ class FetchOperator(RouteOperator, SkipMixin):
             reading.stopped = "hold"
         return reading, Place(variable, checkpoint, health, first_run=first_run)
 
-    @staticmethod
-    def _window(context: Context, run: RunSettings, window: Window, hook: TenantHook, notes: list[str]) -> WindowReading:
+    def _window(self, context: Context, run: RunSettings, window: Window, hook: TenantHook, notes: list[str]) -> WindowReading:
         """All of a window; the checkpoint is not even read."""
         from auth0_webhooks.reading.window import WindowReading
 
         now = datetime.now(timezone.utc)
         if warning := window.warning(now, run.route.retention_days):
             notes.append(warning)
-        if wait := window.seconds_to_settle(now):
+        if wait := window.seconds_to_settle(now, self.waits.late):
             log.info("the window %s ended just now: waiting %.0f s for late events", window, wait)
             time.sleep(wait)
         # A backfill's runs are short, and no live run waits for them.

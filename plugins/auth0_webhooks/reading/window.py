@@ -19,12 +19,13 @@ from auth0_webhooks.model.checkpoint import time_order
 from auth0_webhooks.model.events import LogEvent, Position
 from auth0_webhooks.reading.rate_limit import Seen
 from auth0_webhooks.times import iso, parse_time
+from auth0_webhooks.waits import WAITS
 
 log = logging.getLogger(__name__)
 
 MAX_WINDOW_EVENTS = 100_000
 """A window with more events fails before anything is sent: a run's batches are stored in Airflow's database until it ends."""
-SETTLE = timedelta(minutes=2)
+SETTLE = timedelta(seconds=WAITS.late)
 """How long after its end a window may be read: Auth0 shows events with some delay."""
 SEARCH_PAGE, SEARCH_PAGES = 100, 10
 OVERLAPS = 5
@@ -46,9 +47,9 @@ class Window(NamedTuple):
     def __str__(self) -> str:
         return f"{iso(self.since)} .. {iso(self.until)}"
 
-    def seconds_to_settle(self, now: datetime) -> float:
-        """How long to wait until late events of this window can be assumed to have arrived."""
-        return max(0.0, (self.until + SETTLE - now).total_seconds())
+    def seconds_to_settle(self, now: datetime, late: float = WAITS.late) -> float:
+        """How long to wait until late events of this window, by so many seconds, can be assumed to have arrived."""
+        return max(0.0, (self.until - now).total_seconds() + late)
 
     def warning(self, now: datetime, retention_days: int | None) -> str | None:
         """The warning for a window that begins before the oldest event the tenant can still have, or None."""
