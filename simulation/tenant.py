@@ -198,7 +198,7 @@ class Tenant(Server):
                 )
             start = self._cursors.get(query["from"], query["from"])
             gone = start in self._forgotten
-            unknown = not gone and start not in self._ids and start != "0" and self.unknown_from
+            unknown = not gone and self._index(start) is None and start != "0" and self.unknown_from
             if (gone and self.refuses_expired) or unknown == "400":
                 return error_answer(400, "Bad Request", "The log event of 'from' does not exist", "invalid_query_string")
             at = bisect.bisect_right(self._ids, "" if unknown == "oldest" else start)
@@ -225,6 +225,10 @@ class Tenant(Server):
             random.shuffle(found)
             found.sort(key=lambda index: self._dates[index])
         return self._page(found[page * per_page : (page + 1) * per_page])
+
+    def _index(self, log_id: str) -> int | None:
+        at = bisect.bisect_left(self._ids, log_id)
+        return at if self._ids[at : at + 1] == [log_id] else None
 
     def _is_shown(self, index: int) -> bool:
         """Whether an event is visible by now: one may be taken in and shown after others of larger ids."""
@@ -262,9 +266,9 @@ class Tenant(Server):
         return web.Response(text=text, content_type="application/json", headers={**self._limits(), **(headers or {})})
 
     def _one(self, log_id: str) -> web.Response:
-        if log_id in self._ids and self._is_shown(self._ids.index(log_id)):
-            text = self._texts[self._ids.index(log_id)]
-            return web.Response(text=text, content_type="application/json", headers=self._limits())
+        index = self._index(log_id)
+        if index is not None and self._is_shown(index):
+            return web.Response(text=self._texts[index], content_type="application/json", headers=self._limits())
         answer = error_answer(404, "Not Found", "The log event does not exist.", "inexistent_log_event")
         answer.headers.update(self._limits())
         return answer
