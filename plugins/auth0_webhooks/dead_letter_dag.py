@@ -17,6 +17,7 @@ from auth0_webhooks.names import DEAD_LETTER_DAG_ID
 from auth0_webhooks.payload.body import NoBodyError
 from auth0_webhooks.privacy.redaction import redaction_mark
 from auth0_webhooks.settings.route import Route
+from auth0_webhooks.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -185,7 +186,10 @@ def _raise_in_the_end(report: dict[str, Outcome]) -> None:
     stopped = {name: outcome.stopped_by for name, outcome in report.items() if outcome.stopped_by}
     unreadable = {name: outcome.unreadable for name, outcome in report.items() if outcome.unreadable}
     reasons = [f"{name}: {reason}" for name, reason in stopped.items()]
-    reasons += [f"{name}: {count} dead letters cannot be read, this task's log names each" for name, count in unreadable.items()]
+    reasons += [
+        f"{name}: {counted(count, 'dead letter')} cannot be read, this task's log names each"
+        for name, count in unreadable.items()
+    ]
     if stopped:
         raise EndpointUnavailableError(
             f"not everything could be listed or sent again ({'; '.join(reasons)}); what is left stays stored"
@@ -205,11 +209,11 @@ def _note(outcome: Outcome, letter: DeadLetter) -> None:
 def _lines(report: dict[str, Outcome]) -> Iterator[str]:
     for name, outcome in report.items():
         yield (
-            f"{name}: {outcome.found} dead letters found, {outcome.sent} delivered now, {outcome.refused} refused again, "
-            f"{outcome.left} left as they were, {outcome.unreadable} cannot be read"
+            f"{name}: {counted(outcome.found, 'dead letter')} found, {outcome.sent} delivered now, "
+            f"{outcome.refused} refused again, {outcome.left} left as they were, {outcome.unreadable} cannot be read"
         )
         for letter in outcome.listed:
-            tries = f"{letter['tries']} {'try' if letter['tries'] == 1 else 'tries'}"
+            tries = counted(letter["tries"], "try", "tries")
             yield f"  {letter['log_id']}  {letter['type']:<12} {letter['at']}  {letter['answer']} ({tries})"
 
 

@@ -1,4 +1,4 @@
-"""How messages show what somebody wrote, and the name that was probably meant."""
+"""How messages show counts and what somebody wrote, and the name that was probably meant."""
 
 from __future__ import annotations
 
@@ -8,6 +8,14 @@ from collections.abc import Iterable
 
 _repr = reprlib.Repr()
 _repr.maxlevel, _repr.maxstring, _repr.maxother = 2, 100, 100
+
+
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """``1 event``, ``1,000 events``.
+
+    :param many: the plural, if it is more than an "s" at the end.
+    """
+    return f"{count:,} {one if count == 1 else many or f'{one}s'}"
 
 
 def shortened(value: object) -> str:

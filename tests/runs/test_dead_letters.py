@@ -58,7 +58,7 @@ def test_what_cannot_be_read_keeps_back_no_other_letter_of_its_route_or_of_anoth
     assert [path.name for path in (letters / route.name).iterdir()] == [broken.name]
     shown = logged()
     assert f"{broken} cannot be read and is skipped: its event is incomplete" in shown
-    assert f"{route.name}: 1 dead letters cannot be read" in shown
+    assert f"{route.name}: 1 dead letter cannot be read" in shown
 
 
 def test_a_listing_counts_what_cannot_be_read_and_fails(route, receiver, letters, refused):

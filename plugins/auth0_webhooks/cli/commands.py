@@ -11,6 +11,7 @@ from pathlib import Path
 from auth0_webhooks.cli.words import sentences
 from auth0_webhooks.settings.routes_file import Mistake, RoutesFile, place_of, read_routes
 from auth0_webhooks.settings.schema import as_text
+from auth0_webhooks.wording import counted
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,8 +55,8 @@ def _check(names: Sequence[str], *, connections: bool) -> int:
     for line in sorted([*mistakes, *notes], key=lambda one: (list(files).index(one.file), one.line or 0)):
         print(line)
     routes = sum(len(file.lines) for file in files.values())
-    found = _plural(len(mistakes), "mistake") if mistakes else "no mistakes"
-    print(f"{_plural(routes, 'route')} in {_plural(len(files), 'file')}: {found}")
+    found = counted(len(mistakes), "mistake") if mistakes else "no mistakes"
+    print(f"{counted(routes, 'route')} in {counted(len(files), 'file')}: {found}")
     return bool(mistakes)
 
 
@@ -111,7 +112,3 @@ def _used_twice(files: dict[str, RoutesFile]) -> list[Mistake]:
                 found.append(Mistake(name, line, f"route {route!r}", problem))
             first.setdefault(route, name)
     return found
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -10,6 +10,7 @@ from auth0_webhooks.errors import DeliveryStalledError, SettingError, WebhookRou
 from auth0_webhooks.names import DELIVER
 from auth0_webhooks.operators.base import RouteOperator, RunSettings, checkpoint_description
 from auth0_webhooks.state.xcom_batches import Batches, filtered_batches
+from auth0_webhooks.wording import counted
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -63,8 +64,8 @@ class DeliverOperator(RouteOperator):
             self._settle(report, run)
             if report.dead_lettered:
                 but = ";" if report.outcome.startswith("failed") else ", except that"
-                events = "event" if report.dead_lettered == 1 else "events"
-                report.outcome += f"{but} {report.dead_lettered:,} {events} became dead letters"
+                became = "became a dead letter" if report.dead_lettered == 1 else "became dead letters"
+                report.outcome += f"{but} {counted(report.dead_lettered, 'event')} {became}"
             publish(context, run, report, latencies=self._latencies)
             self._note_set_aside(report, run)
         ended = self._delivery and not self._delivery.figures.held and not self._delivery.figures.moved_by_hand

@@ -11,6 +11,7 @@ from typing import Any
 from auth0_webhooks.errors import LedgerError
 from auth0_webhooks.filtering.log_types import LEVELS, levels
 from auth0_webhooks.times import parse_time
+from auth0_webhooks.wording import counted
 
 log = logging.getLogger(__name__)
 
@@ -203,4 +204,4 @@ def _types(counts: dict[str, int], most: int = 8) -> str:
 
 
 def _and(count: int, one: str, many: str) -> str:
-    return f"({count:,} {one if count == 1 else many}) " if count else ""
+    return f"({counted(count, one, many)}) " if count else ""

@@ -17,6 +17,7 @@ from auth0_webhooks.errors import AirflowUnavailableError
 from auth0_webhooks.names import DEAD_LETTER_DAG_ID, health_key
 from auth0_webhooks.state.variables import read_variable
 from auth0_webhooks.times import iso, parse_time
+from auth0_webhooks.wording import counted
 
 log = logging.getLogger(__name__)
 
@@ -241,8 +242,8 @@ class KeptRefusals:
 
 def _in_words(state: State) -> str:
     return (
-        f"{SET_ASIDE}{state.aside:,} events, the first {state.aside_first}; the DAG {DEAD_LETTER_DAG_ID} lists them, and sends "
-        "them again"
+        f"{SET_ASIDE}{counted(state.aside, 'event')}, the first {state.aside_first}; the DAG {DEAD_LETTER_DAG_ID} lists them, "
+        "and sends them again"
     )
 
 

@@ -185,6 +185,12 @@ def test_events_that_were_set_aside_are_told_once_a_day_and_all_counted(health):
     assert told[2][2].startswith("set aside: 48 events, the first 9001 ")
 
 
+def test_one_event_that_was_set_aside_is_one_event(health):
+    health.note_aside(1, "9001 (type 'fp'): 422")
+    ((_, words),) = changes_of(health, None, 0)
+    assert words.startswith("set aside: 1 event, the first 9001 ")
+
+
 def test_a_run_that_sets_aside_and_fails_tells_both_and_a_failure_after_it_is_news(health):
     health.note_aside(1, "9001")
     assert [change for change, _ in changes_of(health, "failed: 401", 0)] == ["bad", "bad"]

@@ -1,6 +1,7 @@
 // What a person can do about a route. Each button is one call of Airflow's REST API, or opens a form that explains itself.
 import { airflow, busy, ended, idle, pause, setVariable, trigger, variable } from "./airflow.js";
-import { count, h, number, say, span, spot, time } from "./dom.js";
+import { h, say } from "./dom.js";
+import { count, number, span, spot, time } from "./words.js";
 
 const LATE = 125_000; // a window that ended later than this waits for late events
 const ENTERED = { type: "datetime-local", step: "1" };

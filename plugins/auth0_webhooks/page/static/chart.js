@@ -1,5 +1,6 @@
 // What was delivered over time: one row of bars for each thing counted, so that nothing depends on telling colours apart.
-import { h, number, table, time } from "./dom.js";
+import { h, table } from "./dom.js";
+import { count, number, share, time } from "./words.js";
 
 const SERIES = [["delivered", "Delivered"], ["dead_lettered", "Dead-lettered"], ["repeated", "Repeated"]];
 
@@ -10,7 +11,7 @@ export function chart(history) {
     SERIES.map(([key, name]) => bars(history.buckets, key, name)),
     h("p", { class: "axis", "aria-hidden": "true" }, h("span", {}, time(history.buckets[0].since)), h("span", {}, "now")),
     history.cut_at &&
-    h("p", {}, `Only the last ${number(history.runs)} runs are added up, those since ${time(history.cut_at)}.`),
+    h("p", {}, `Only the last ${count(history.runs, "run")} are added up, those since ${time(history.cut_at)}.`),
     h("details", {}, h("summary", {}, "The same as a table"), table("Events by the time of their run", columns, rows, "")),
     types(history),
   ];
@@ -49,13 +50,13 @@ function bars(buckets, key, name) {
 
 function types(history) {
   const entries = Object.entries(history.types);
-  const most = Math.max(1, ...entries.map(([, events]) => events));
-  const rows = entries.map(([type, events]) => [
-    h("code", {}, type || "(none)"),
-    number(events),
-    h("meter", { value: events, max: most, "aria-hidden": "true" }),
-  ]);
-  if (history.other_types) rows.push(["other types", number(history.other_types), ""]);
+  const total = entries.reduce((sum, [, events]) => sum + events, history.other_types);
+  const part = (events) => [
+    h("meter", { value: events, max: total, "aria-hidden": "true" }),
+    ` ${share(events, total)}`,
+  ];
+  const rows = entries.map(([type, events]) => [h("code", {}, type || "(none)"), number(events), part(events)]);
+  if (history.other_types) rows.push(["other types", number(history.other_types), part(history.other_types)]);
   return [
     h("h3", {}, "By log type"),
     h(

@@ -1,4 +1,4 @@
-// Makes elements, words and links. Nothing here takes HTML: what a tenant or a webhook says is only ever text.
+// Makes elements and links. Nothing here takes HTML: what a tenant or a webhook says is only ever text.
 
 export function h(tag, attributes = {}, ...children) {
   const svg = ["svg", "rect", "line", "title"].includes(tag);
@@ -10,30 +10,6 @@ export function h(tag, attributes = {}, ...children) {
   }
   element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
   return element;
-}
-
-export const number = (value) => Number(value ?? 0).toLocaleString("en-GB");
-
-export function count(value, one, many = `${one}s`) {
-  return `${number(value)} ${value === 1 ? one : many}`;
-}
-
-// Times are shown in UTC, as Auth0's log and the routes' schedules have them.
-export function time(iso) {
-  return iso ? `${iso.slice(0, 10)} ${iso.slice(11, 19)} UTC` : "never";
-}
-
-export const spot = ({ log_id: id, date }) => `${id ?? time(date)} (${time(date)})`;
-
-export function span(seconds) {
-  if (seconds === null || seconds === undefined) return "not known";
-  const units = [[86400, "day"], [3600, "hour"], [60, "minute"], [1, "second"]];
-  const [size, unit] = units.find(([size]) => seconds >= size) ?? [1, "second"];
-  return seconds < 1 ? "none" : count(Math.floor(seconds / size), unit);
-}
-
-export function since(iso, now) {
-  return iso ? `${time(iso)}, ${span((Date.parse(now) - Date.parse(iso)) / 1000)} ago` : "never";
 }
 
 // Airflow shows the page in a frame that may not navigate the window, so it asks Airflow's own router to navigate.

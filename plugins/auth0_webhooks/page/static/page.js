@@ -1,7 +1,8 @@
 // The page "Auth0 webhooks": all routes, or with ?dag= one of them. It reads from its own API and acts through Airflow's.
 import { actions } from "./actions.js";
 import { chart } from "./chart.js";
-import { airflowLink, count, h, number, runLink, say, since, span, spot, table, terms, time } from "./dom.js";
+import { airflowLink, h, runLink, say, table, terms } from "./dom.js";
+import { count, every, left, number, since, span, spot, time, verdict } from "./words.js";
 
 const query = new URLSearchParams(location.search);
 const dagId = query.get("dag");
@@ -24,13 +25,12 @@ function badge(route) {
 function watch(route) {
   if (!route.settings) return "not known here";
   if (route.settings.watch === null) return "off (schedule only)";
-  return `${route.paused ? "off while paused; otherwise " : ""}every ${span(route.settings.watch)}`;
+  return `${route.paused ? "off while paused; otherwise " : ""}${every(route.settings.watch)}`;
 }
 
 function all(data) {
   const rank = ["failing", "held", "gap", "waiting", "new", "well"];
   const routes = [...data.routes].sort((a, b) => rank.indexOf(a.state.code) - rank.indexOf(b.state.code));
-  const bad = routes.filter((route) => ["failing", "held", "gap", "waiting"].includes(route.state.code)).length;
   const rows = routes.map((route) => [
     h("a", { href: `page?dag=${encodeURIComponent(route.dag_id)}` }, route.dag_id),
     [badge(route), route.state.since ? ` since ${time(route.state.since)}` : "", h("div", {}, route.state.words)],
@@ -44,11 +44,7 @@ function all(data) {
     h(
       "p",
       { class: "answer" },
-      bad
-        ? `${number(bad)} of ${count(routes.length, "route")} ${bad === 1 ? "is" : "are"} unhealthy.`
-        : routes.length
-        ? `${routes.length === 1 ? "The one route is" : `All ${number(routes.length)} routes are`} healthy.`
-        : "There are no routes here that you may see.",
+      verdict(routes),
     ),
     table("Routes, the unhealthy ones first", columns, rows, ""),
   ];
@@ -129,12 +125,9 @@ function audited(data) {
   return [audit.until ? since(audit.until, data.now) : "not known", " (", runLink(data.audit_dag_id, audit.run_id, found), ")"];
 }
 
-// The requests of a run to the Management API; runs of older versions do not say what was left.
 function requests(ledger) {
   if (!ledger.api_requests) return "";
-  const rate = ledger.api_rate ? `, ${number(Math.round(ledger.api_rate * 60))} a minute` : "";
-  const left = ledger.api_limit ? `; ${number(ledger.api_remaining)} of ${number(ledger.api_limit)} left${rate}` : "";
-  return h("div", {}, `${count(ledger.api_requests, "request")} to Auth0${left}`);
+  return h("div", {}, [`${count(ledger.api_requests, "request")} to Auth0`, left(ledger)].filter(Boolean).join("; "));
 }
 
 function runs(data) {
@@ -194,7 +187,9 @@ function letters(data) {
               : "",
           ]
           : "No recent run has listed them. ",
-        found.since ? `${number(found.since)} stored since then, in the time shown.` : "None stored since, in the time shown.",
+        found.since
+          ? `${count(found.since, "dead letter")} stored since then, in the time shown.`
+          : "None stored since, in the time shown.",
       ),
     table(
       "Dead letters, with the answer that refused them",
