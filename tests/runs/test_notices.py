@@ -80,6 +80,14 @@ def test_a_route_that_goes_bad_is_told_once_and_when_it_is_well_again(route, ten
     assert health(route) is None
 
 
+def test_the_health_names_the_class_of_the_error(route, tenant, receiver):
+    spread(tenant, 10)
+    for answer, error in ((401, "EndpointWrongError"), (422, "EventRefusedError")):
+        receiver.behave = lambda _post, answer=answer: answer
+        assert route.run() == "failed"
+        assert json.loads(health(route))["error"] == error
+
+
 def test_a_hold_and_a_gap_and_a_long_wait_are_told(route, tenant, receiver, pager):
     route.settings = {"alarm_conn_id": "pager", "max_logs_per_run": 10, "alarm_lag_seconds": 3600}
     tenant.log_token_requests = False

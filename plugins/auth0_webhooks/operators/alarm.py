@@ -55,8 +55,8 @@ def _note_run(context: Context, *, failed: bool) -> None:
             count_failed(task.route.name)
         exception = context.get("exception")
         problem = _failure(exception, task.task_id) if failed else _problem(report, task.route)
-        first = getattr(exception, "first", None) if failed else None
-        _note(task.route, problem, report.get("gap"), first, context)
+        error = exception if failed and isinstance(exception, WebhookRouteError) else None
+        _note(task.route, problem, report.get("gap"), error, context)
     except Exception:
         log.exception("the state of route %s could not be noted, or its alarm could not be sent", task.route.name)
 
@@ -80,12 +80,13 @@ def _problem(report: dict[str, Any], route: Route) -> str | None:
     return None
 
 
-def _note(route: Route, problem: str | None, gap: str | None, first: tuple[str, str] | None, context: Context) -> None:
+def _note(route: Route, problem: str | None, gap: str | None, error: WebhookRouteError | None, context: Context) -> None:
     from auth0_webhooks.state.health import Health
 
     health, run_id = Health(route.name), str(context["run_id"])
+    first, name = getattr(error, "first", None), type(error).__name__ if error else ""
     told = 0
-    for change, words in health.note(problem, run_id, gap, first=first, sets_aside=route.on_reject == "dead_letter"):
+    for change, words in health.note(problem, run_id, gap, first=first, sets_aside=route.on_reject == "dead_letter", error=name):
         if not tell(route, change, words, run_id, context):
             break
         told += 1

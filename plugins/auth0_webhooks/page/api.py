@@ -19,7 +19,7 @@ from fastapi.staticfiles import StaticFiles
 from auth0_webhooks.names import AUDIT_DAG_ID, DEAD_LETTER_DAG_ID
 from auth0_webhooks.page import stored
 from auth0_webhooks.page.stored import GetUserDep, SessionDep
-from auth0_webhooks.page.summary import SPANS, audit, dead_letters, ended_after, history, summary
+from auth0_webhooks.page.summary import SPANS, audit, dead_letters, ended_after, history, last_about, summary
 from auth0_webhooks.times import iso
 
 STATIC = Path(__file__).with_name("static")
@@ -56,10 +56,12 @@ def page() -> FileResponse:
 
 @app.get("/api/routes")
 def routes(user: GetUserDep, session: SessionDep) -> dict[str, Any]:
-    """All routes that the user may see, in short."""
+    """All routes that the user may see, in short, each with its last audit."""
     now = datetime.now(timezone.utc)
     rows = stored.readable_routes(session, user)
-    return {"now": iso(now), "routes": [summary(found, now) for found in stored.stored(session, rows)]}
+    audits = stored.last_audits(session) if (see_audits := stored.may_see_audits(session, user)) else []
+    shown = [summary(found, now) | {"audit": audit(audits, found.dag_id)} for found in stored.stored(session, rows)]
+    return {"now": iso(now), "see_audits": see_audits, "audit_dag_id": AUDIT_DAG_ID, "routes": shown}
 
 
 @app.get("/api/routes/{dag_id}")
@@ -82,7 +84,7 @@ def route(
     span, buckets = SPANS[int(days)]
     reports = stored.reports_since(session, dag_id, now - span, MAX_REPORTS)
     dated = [(moment, run.report or {}) for run, moment in reports]
-    listing = stored.last_listing(session, dag_id) if permissions["see_letters"] else None
+    listing = last_about(stored.last_listings(session), dag_id) if permissions["see_letters"] else None
     listed = iso(listing.ended) if listing and listing.ended else None
     return {
         "now": iso(now),
@@ -90,7 +92,7 @@ def route(
         "may": permissions,
         "history": history(dated, since=now - span, until=now, buckets=buckets)
         | {"days": int(days), "runs": len(reports), "cut_at": iso(reports[-1][1]) if len(reports) == MAX_REPORTS else None},
-        "audit": audit(stored.last_audit(session, dag_id) if permissions["see_audits"] else None, dag_id),
+        "audit": audit(stored.last_audits(session) if permissions["see_audits"] else [], dag_id),
         "audit_dag_id": AUDIT_DAG_ID,
         "runs": [run.as_json() for run in found.runs[:runs]],
         "dead_letters": dead_letters(listing, dag_id, [run.report or {} for run, _ in reports if ended_after(run, listed)])

@@ -36,7 +36,7 @@ from auth0_webhooks.names import (
     new_events_name,
     record_key,
 )
-from auth0_webhooks.page.summary import Run, Stored
+from auth0_webhooks.page.state import Run, Stored
 from auth0_webhooks.settings.in_airflow import from_extra
 
 __all__ = ["GetUserDep", "SessionDep"]
@@ -62,6 +62,12 @@ def may(session: Any, user: Any, dag_id: str) -> dict[str, bool]:
         "see_audits": _allowed(user, "GET", audits, DagAccessEntity.XCOM),
         "send_letters": _allowed(user, "POST", letters, DagAccessEntity.RUN),
     }
+
+
+def may_see_audits(session: Any, user: Any) -> bool:
+    """Whether a user may read what the audits found."""
+    (audits,) = _details(session, [AUDIT_DAG_ID])
+    return _allowed(user, "GET", audits, DagAccessEntity.XCOM)
 
 
 def _allowed(user: Any, method: Any, dag: DagDetails, entity: DagAccessEntity | None = None) -> bool:
@@ -141,22 +147,20 @@ def reports_since(session: Any, dag_id: str, since: datetime, limit: int) -> lis
     return [(_run(row, report), row.end_date) for row in rows if (report := _report(row))]
 
 
-def last_listing(session: Any, dag_id: str) -> Run | None:
-    """The last run of the dead letters' DAG that looked at this route."""
-    return _last_about(session, dag_id, DEAD_LETTER_DAG_ID, "dead_letters")
+def last_listings(session: Any) -> list[Run]:
+    """The last runs of the dead letters' DAG, newest first, each with its report, which has the routes that it looked at."""
+    return _last_runs(session, DEAD_LETTER_DAG_ID, "dead_letters")
 
 
-def last_audit(session: Any, dag_id: str) -> Run | None:
-    """The last run of the audit's DAG that looked at this route."""
-    return _last_about(session, dag_id, AUDIT_DAG_ID, AUDIT)
+def last_audits(session: Any) -> list[Run]:
+    """The last runs of the audit's DAG, likewise."""
+    return _last_runs(session, AUDIT_DAG_ID, AUDIT)
 
 
-def _last_about(session: Any, dag_id: str, other: str, task: str) -> Run | None:
-    """The last run of a DAG for all routes whose report has this one."""
-    rows = _rows(session, other, LISTINGS)
+def _last_runs(session: Any, dag_id: str, task: str) -> list[Run]:
+    rows = _rows(session, dag_id, LISTINGS)
     reports = _reports(session, [row.id for row in rows], (task,))
-    runs = [_run(row, reports.get(row.id)) for row in rows]
-    return next((run for run in runs if run.ended and run.report and dag_id in run.report), None)
+    return [_run(row, reports.get(row.id)) for row in rows]
 
 
 _COLUMNS: tuple[Any, ...] = (

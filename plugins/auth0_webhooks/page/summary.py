@@ -2,75 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 from auth0_webhooks.errors import SettingError
 from auth0_webhooks.model.checkpoint import Checkpoint, parse_checkpoint, parse_record
 from auth0_webhooks.names import checkpoint_key, record_key
 from auth0_webhooks.operators.ledger import DAY
+from auth0_webhooks.page.state import Run, Stored, moment, state_of
 from auth0_webhooks.settings.route import Route
 from auth0_webhooks.times import iso, parse_time
-
-LEDGER = (
-    "mode", "window", "dry_run", "outcome", "read", "excluded", "below_level", "other_type", "not_matching", "selected",
-    "delivered_now", "delivered_before", "dead_lettered", "refused", "not_reached", "repeated", "lag_seconds", "gap", "notes",
-    "api_requests", "api_limit", "api_remaining", "api_rate", "api_waited",
-)  # fmt: skip
-"""The keys of a run's report that are shown: counts, times and words; no event."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """One run of a route as Airflow stores it, with its report if it has one. Times in UTC."""
-
-    run_id: str
-    run_type: str
-    state: str
-    began: datetime | None
-    ended: datetime | None
-    by: str | None
-    report: dict[str, Any] | None
-
-    @property
-    def live(self) -> bool:
-        """Whether its report is that of a live run, which speaks for the route."""
-        report = self.report or {}
-        return report.get("mode") == "live" and not report.get("dry_run")
-
-    def as_json(self) -> dict[str, Any]:
-        """For the page: the run, and its ledger (None if it left no report)."""
-        ledger = {key: self.report.get(key) for key in LEDGER} if self.report else None
-        times = {"began": self.began and iso(self.began), "ended": self.ended and iso(self.ended)}
-        return {"run_id": self.run_id, "type": self.run_type, "state": self.state, "by": self.by, **times, "ledger": ledger}
-
-
-@dataclass(frozen=True)
-class Stored:
-    """What is stored of one route: its Variables as texts, its last runs (newest first), its last delivering run."""
-
-    dag_id: str
-    name: str
-    paused: bool
-    checkpoint: str | None
-    record: str | None
-    health: str | None
-    runs: Sequence[Run]
-    delivered_at: datetime | None
-    delivered: dict[str, Any] | None
-    settings: Route | None
-
-
-class State(NamedTuple):
-    """The state of a route: ``code`` is well, waiting, held, failing, gap or new; ``since`` is ISO 8601 where it is known."""
-
-    code: str
-    words: str
-    since: str | None = None
 
 
 def summary(stored: Stored, now: datetime) -> dict[str, Any]:
@@ -85,19 +28,20 @@ def summary(stored: Stored, now: datetime) -> dict[str, Any]:
         "dag_id": stored.dag_id,
         "name": stored.name,
         "paused": stored.paused,
-        "state": _state(stored, checkpoint, fault, now)._asdict(),
+        "state": state_of(stored, checkpoint, fault, now)._asdict(),
         "lag_seconds": lag,
         "seconds_to_loss": _seconds_to_loss(settings, lag),
-        "last_delivered": _moment((report.get("last_selected") or [None, None])[1]) if not report.get("not_reached") else None,
+        "last_delivered": moment((report.get("last_selected") or [None, None])[1]) if not report.get("not_reached") else None,
         "last_delivery": iso(stored.delivered_at) if stored.delivered_at else None,
-        "last_run": stored.runs[0].as_json() if stored.runs else None,
+        "last_live_run": iso(last.ended) if last and last.ended else None,
+        "budget": _budget(stored.runs),
         "checkpoint": {
             "key": checkpoint_key(stored.dag_id),
             "log_id": checkpoint.position.log_id if checkpoint else None,
-            "date": _moment(checkpoint.position.date) if checkpoint else None,
+            "date": moment(checkpoint.position.date) if checkpoint else None,
             "hold_until": iso(hold.until) if hold else None,
             "hold_reason": hold.reason if hold else None,
-            "instead": {"log_id": instead.position.log_id, "date": _moment(instead.position.date)} if instead else None,
+            "instead": {"log_id": instead.position.log_id, "date": moment(instead.position.date)} if instead else None,
         },
         "settings": _settings(settings),
     }
@@ -125,60 +69,14 @@ def _checkpoint(stored: Stored) -> tuple[Checkpoint | None, Checkpoint | None, s
         return None, None, f"Variable {key!r} holds a time outside the years 1 to 9999"
 
 
-def _state(stored: Stored, checkpoint: Checkpoint | None, fault: str | None, now: datetime) -> State:
-    if fault:
-        return State("failing", fault)
-    health = _health(stored.health)
-    hold = checkpoint.hold if checkpoint else None
-    if hold and hold.until > now:
-        return State("held", f"held until {hold.until:%Y-%m-%d %H:%M} UTC: {hold.reason}", _moment(health.get("since")))
-    return _noted(health) or _by_runs(stored, checkpoint)
-
-
-def _noted(health: dict[str, Any]) -> State | None:
-    """The problem that the last live run noted, if any."""
-    problem, since = str(health.get("problem") or ""), _moment(health.get("since"))
-    if problem.startswith("held"):
-        return State("waiting", "the hold is over: the next run tries the webhook again", since)
-    if problem.startswith("failed"):
-        return State("failing", problem.removeprefix("failed: "), since)
-    if problem.startswith("set aside: "):
-        return State("waiting", f"dead letters: {problem.removeprefix('set aside: ')}", since)
-    return State("waiting", problem, since) if problem else None
-
-
-def _by_runs(stored: Stored, checkpoint: Checkpoint | None) -> State:
-    reports = [run.report or {} for run in stored.runs if run.live]
-    if not reports:
-        return State("well", "no event is known to wait") if checkpoint else State("new", "no live run has ended yet")
-    if reports[0].get("lag_seconds"):
-        return State("waiting", _WAITING.get(str(reports[0].get("stopped")), "events are waiting"))
-    if gaps := [report["gap"] for report in reports if report.get("gap")]:
-        return State("gap", f"events of {gaps[0]} had left the tenant's log before they were read")
-    return State("well", "every selected event is delivered")
-
-
-_WAITING = {
-    "limit": "the log holds more than one run takes: the next run continues",
-    "rate limit": "the tenant's rate limit is used up but for the reserve: the next run continues",
-}
-"""What a route with waiting events waits for, by what its last run stopped at."""
-
-
-def _health(text: str | None) -> dict[str, Any]:
-    try:
-        health = json.loads(text or "{}")
-    except (ValueError, RecursionError):
-        return {}
-    return health if isinstance(health, dict) else {}
-
-
-def _moment(value: Any) -> str | None:
-    """A time that people may have edited, as ISO 8601 in UTC; None if it is not a time."""
-    try:
-        return iso(parse_time(value))
-    except (ValueError, OverflowError):
-        return None
+def _budget(runs: Sequence[Run]) -> dict[str, Any] | None:
+    """What the last run that asked the tenant says of its rate limit; None if none does, as those of older versions."""
+    keys = ("api_requests", "api_limit", "api_remaining", "api_rate")
+    for run in runs:
+        report = run.report or {}
+        if report.get("api_remaining") is not None and run.ended:
+            return {"at": iso(run.ended), **{key: report.get(key) for key in keys}}
+    return None
 
 
 def _seconds_to_loss(settings: Route | None, lag: float | None) -> float | None:
@@ -206,10 +104,10 @@ def history(
     counts: list[Counter[str]] = [Counter() for _ in range(buckets)]
     types: Counter[str] = Counter()
     length = (until - since) / buckets
-    for moment, report in reports:
-        if report.get("dry_run") or not since <= moment <= until:
+    for ended, report in reports:
+        if report.get("dry_run") or not since <= ended <= until:
             continue
-        bucket = counts[min(buckets - 1, int((moment - since) / length))]
+        bucket = counts[min(buckets - 1, int((ended - since) / length))]
         bucket["delivered"] += _count(report, "delivered_now")
         bucket["dead_lettered"] += _count(report, "dead_lettered")
         bucket["repeated"] += _count(report, "repeated")
@@ -250,19 +148,27 @@ def dead_letters(listing: Run | None, dag_id: str, later: Iterable[dict[str, Any
     }
 
 
-def audit(found: Run | None, dag_id: str) -> dict[str, Any] | None:
+def last_about(runs: Iterable[Run], dag_id: str) -> Run | None:
+    """Of the runs of a DAG that is there for all routes, newest first, the first that has ended and reports on this one."""
+    return next((run for run in runs if run.ended and run.report and dag_id in run.report), None)
+
+
+def audit(runs: Iterable[Run], dag_id: str) -> dict[str, Any] | None:
     """What the last audit of a route found; None if there was none.
+
+    :param runs: the last runs of the audit's DAG, newest first.
 
     ``until`` is None if it could not tell anything; ``left`` are the events that are still not accounted for.
     """
-    outcome = ((found.report or {}).get(dag_id) if found else None) or {}
+    found = last_about(runs, dag_id)
+    outcome = (found.report or {})[dag_id] if found else None
     if not found or not isinstance(outcome, dict):
         return None
     unaccounted = _count(outcome, "unaccounted")
     return {
         "run_id": found.run_id,
         "ended": found.ended and iso(found.ended),
-        "until": _moment(outcome.get("audited_until")),
+        "until": moment(outcome.get("audited_until")),
         "unaccounted": unaccounted,
         "left": unaccounted - _count(outcome, "sent") - _count(outcome, "dead_lettered"),
         "outcome": str(outcome.get("outcome") or ""),
@@ -278,6 +184,6 @@ SPANS = {1: (timedelta(days=1), 24), 7: (timedelta(days=7), 28), 30: (timedelta(
 """The spans that the page offers, in days, each with its number of buckets."""
 
 
-def ended_after(run: Run, moment: str | None) -> bool:
+def ended_after(run: Run, when: str | None) -> bool:
     """Whether a run ended after a time (ISO 8601); yes if there is no time."""
-    return moment is None or (run.ended is not None and run.ended > parse_time(moment))
+    return when is None or (run.ended is not None and run.ended > parse_time(when))

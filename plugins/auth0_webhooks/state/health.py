@@ -58,7 +58,8 @@ class Stuck:
 class State:
     """What is wrong, since when and since which run, and when the last alarm was sent (UTC, ISO 8601).
 
-    ``problem`` is empty if the route is healthy and an alarm is still to be sent. ``gap`` is where the last gap that was
+    ``problem`` is empty if the route is healthy and an alarm is still to be sent; ``error`` names the class of the error of a
+    run that failed. ``gap`` is where the last gap that was
     found began. ``untold`` holds the alarms that could not be sent yet, each a change and its words, the oldest first.
     ``refused`` are the log ids of the events refused in a row, across live runs, since the webhook accepted one. ``stuck`` is
     the event that the runs get no further than. ``aside`` is how many events were set aside without an alarm so far,
@@ -76,6 +77,7 @@ class State:
     aside: int = 0
     aside_first: str = ""
     aside_told: str = ""
+    error: str = ""
 
     @property
     def refuses_everything(self) -> bool:
@@ -129,6 +131,7 @@ class Health:
         *,
         first: tuple[str, str] | None = None,
         sets_aside: bool = False,
+        error: str = "",
     ) -> list[list[str]]:
         """Note how a live run ended.
 
@@ -137,6 +140,7 @@ class Health:
         :param first: log id and type of the first event that is still to be delivered, if the run failed because the
             webhook did not accept it for now.
         :param sets_aside: the route sets such an event aside automatically, so no alarm names it.
+        :param error: the class of the error, if the run failed with one of this project's.
         :returns: the alarms to send, each a change and its words: not the same after each run, but once a day while the route
             stays unhealthy. They count as not sent until :meth:`told` is called.
         :raises AirflowUnavailableError: when it cannot be read or stored.
@@ -147,8 +151,8 @@ class Health:
         if gap and (began := gap.partition(" .. ")[0]) != found:
             messages.append(["gap", gap])
             found = began
-        if last.refuses_everything:
-            problem = problem or last.problem  # a run that had nothing to send does not change that
+        if last.refuses_everything and not problem:
+            problem, error = last.problem, last.error  # a run that had nothing to send does not change that
         stuck, name_it = _stuck(last.stuck, first, problem, now, sets_aside=sets_aside)
         if first and stuck and stuck.told:
             problem = f"{problem}; since {stuck.since} no run got further than event {stuck.log_id} (type {stuck.type!r})"
@@ -179,6 +183,7 @@ class Health:
             aside=0 if aside else last.aside,
             aside_first="" if aside else last.aside_first,
             aside_told=iso(now) if aside else last.aside_told if told_today else "",
+            error=error,
         )
         self._store(state, before)
         return state.untold
@@ -213,7 +218,8 @@ class Health:
 
     def _save(self, state: State) -> None:
         try:
-            Variable.set(self.key, json.dumps(asdict(state), indent=1), description="What is wrong with a route. Safe to delete.")
+            record = {key: value for key, value in asdict(state).items() if value or key != "error"}
+            Variable.set(self.key, json.dumps(record, indent=1), description="What is wrong with a route. Safe to delete.")
         except AirflowRuntimeError as error:
             raise AirflowUnavailableError(f"Variable {self.key!r} cannot be stored: {error.error.error}") from None
 

@@ -164,6 +164,12 @@ def test_a_route_tells_until_when_it_is_audited_and_what_is_left(admin):
     assert detail(admin, "page_night")["audit"] is None
 
 
+def test_the_list_tells_of_each_route_what_its_last_audit_found(server, admin):
+    listed = {route["dag_id"]: route["audit"] for route in admin.get("/tenant-logs/api/routes").json()["routes"]}
+    assert (listed["page_day"]["until"], listed["page_day"]["left"]) == (iso(ago(hours=8)), 1)
+    assert listed["page_night"] is None
+
+
 def test_no_secret_no_event_and_no_other_variable_is_shown(server, admin):
     for client in (admin, server.client("viewer")):
         text = client.get("/tenant-logs/api/routes").text + client.get("/tenant-logs/api/routes/page_day?runs=100").text

@@ -7,9 +7,11 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
+from auth0_webhooks import errors
 from auth0_webhooks.model.checkpoint import Checkpoint, Writer
 from auth0_webhooks.model.events import Position
-from auth0_webhooks.page.summary import Run, Stored, dead_letters, history, summary
+from auth0_webhooks.page.state import AFTER, Run, Stored
+from auth0_webhooks.page.summary import audit, dead_letters, history, summary
 from auth0_webhooks.settings.route import Route
 from auth0_webhooks.times import iso
 
@@ -21,14 +23,14 @@ def ago(**span):
     return NOW - timedelta(**span)
 
 
-def run(ended=None, **report):
+def run(ended=None, state="success", **report):
     given = {"mode": "live", "dry_run": False, "notes": [], **report}
-    return Run("r", "scheduled", "success", ended or ago(minutes=1), ended or ago(minutes=1), None, given)
+    return Run("r", "scheduled", state, ended or ago(minutes=1), ended or ago(minutes=1), None, given)
 
 
-def told(*, checkpoint=None, record=None, health=None, runs=(), settings=None, delivered=None):
+def told(*, paused=False, checkpoint=None, record=None, health=None, runs=(), settings=None, delivered=None):
     stored = Stored(
-        "r", "R", False, checkpoint, record, health, list(runs), ago(hours=1) if delivered else None, delivered, settings
+        "r", "R", paused, checkpoint, record, health, list(runs), ago(hours=1) if delivered else None, delivered, settings
     )  # fmt: skip
     return summary(stored, NOW)
 
@@ -39,8 +41,8 @@ def held(until, **more):
     )
 
 
-def noted(problem):
-    return json.dumps({"problem": problem, "run_id": "x", "since": "2026-11-22T09:00:00.000Z", "told": ""})
+def noted(problem, **more):
+    return json.dumps({"problem": problem, "run_id": "x", "since": "2026-11-22T09:00:00.000Z", "told": "", **more})
 
 
 @pytest.mark.parametrize(
@@ -52,7 +54,7 @@ def noted(problem):
         ({"runs": [run(lag_seconds=9.0)]}, "waiting", "events are waiting"),
         ({"runs": [run(lag_seconds=9.0, stopped="limit")]}, "waiting", "the log holds more than one run takes"),
         ({"runs": [run(lag_seconds=9.0, stopped="rate limit")]}, "waiting", "the tenant's rate limit is used up"),
-        ({"health": noted("events have been waiting for 1,000 s")}, "waiting", "waiting for 1,000 s"),
+        ({"health": noted("events have been waiting for 1,000 s")}, "waiting", "waiting for longer than alarm_lag_seconds"),
         ({"health": noted("failed: no answer")}, "failing", "no answer"),
         ({"health": noted("set aside: 3 events, the first 9")}, "waiting", "dead letters: 3 events, the first 9"),
         ({"checkpoint": held(ago(hours=-1))}, "held", "held until 2026-11-22 13:00 UTC: 410 Gone"),
@@ -74,13 +76,81 @@ def test_a_bad_state_tells_since_when():
     assert told(health=noted("failed: no answer"))["state"]["since"] == "2026-11-22T09:00:00.000Z"
 
 
+@pytest.mark.parametrize(
+    ("stored", "todo"),
+    [
+        ({"runs": [run(lag_seconds=0.0)]}, ""),
+        ({"runs": [run(lag_seconds=0.0)], "paused": True}, "Press Unpause"),
+        ({}, "its schedule starts the first run"),
+        ({"runs": [run(lag_seconds=9.0)]}, "concurrent_calls"),
+        ({"runs": [run(lag_seconds=9.0, stopped="limit")]}, "max_logs_per_run"),
+        ({"runs": [run(lag_seconds=9.0, stopped="rate limit")]}, "set api_reserve lower in the route's connection"),
+        ({"health": noted("events have been waiting for 9 s"), "runs": [run(stopped="limit")]}, "max_logs_per_run"),
+        ({"health": noted("failed: x", error="EndpointWrongError"), "settings": Route(name="r")}, "connection 'webhook_default'"),
+        ({"health": noted("failed: x", error="TenantDeniedError"), "settings": Route(name="r")}, "connection 'auth0_default'"),
+        ({"health": noted("failed: x", error="EventRefusedError")}, "on_reject: dead_letter"),
+        ({"health": noted("failed: x", error="TenantUnavailableError")}, "the next run tries again"),
+        ({"health": noted("failed: KeyError")}, "the log of its failed task"),
+        (
+            {"health": noted("failed: x", error="EventRefusedError"), "paused": True},
+            "Then press Run now. Before a run, press Unpause",
+        ),
+        ({"health": noted("failed: x", error="TenantUnavailableError"), "paused": True}, "Press Unpause"),
+        ({"health": noted("set aside: 3 events, the first 9")}, "press Send dead letters again"),
+        ({"checkpoint": held(ago(hours=-1))}, "press Lift the hold"),
+        ({"checkpoint": LOG_ID, "health": noted("held: 410 Gone")}, "press Run now"),
+        ({"runs": [run(gap="a .. b")]}, "by schedule or watch"),
+        ({"checkpoint": "tomorrow"}, "Press Move the checkpoint"),
+    ],
+)
+def test_a_state_says_what_to_do(stored, todo):
+    said = told(**stored)["state"]["todo"]
+    assert todo in said if todo else said == ""
+
+
+def test_what_to_do_after_a_failure_is_known_by_errors_that_there_are():
+    assert [name for name in AFTER if not issubclass(getattr(errors, name, int), errors.WebhookRouteError)] == []
+
+
+@pytest.mark.parametrize(
+    ("runs", "since", "at_least"),
+    [
+        ([run(ago(hours=1)), run(ago(hours=2)), run(ago(hours=3), state="failed"), run(ago(hours=4))], ago(hours=2), False),
+        ([run(ago(hours=1)), run(ago(hours=2)), run(ago(hours=3), lag_seconds=9.0)], ago(hours=2), False),
+        ([run(ago(hours=1)), run(ago(hours=2), mode="replay", lag_seconds=9.0), run(ago(hours=3))], ago(hours=3), True),
+        ([run(ago(hours=1), lag_seconds=9.0), run(ago(hours=2), lag_seconds=9.0), run(ago(hours=3))], ago(hours=2), False),
+        ([run(ago(hours=1)), run(ago(hours=2), gap="a .. b"), run(ago(hours=3))], ago(hours=2), False),
+    ],
+)
+def test_a_state_without_a_noted_problem_is_since_the_first_run_that_ended_so(runs, since, at_least):
+    state = told(runs=runs)["state"]
+    assert (state["since"], state["at_least"]) == (iso(since), at_least)
+
+
+def test_the_rate_limit_is_that_of_the_last_run_that_knows_it():
+    asked = run(ago(hours=2), api_requests=3, api_limit=50, api_remaining=0, api_rate=0.5)
+    budget = told(runs=[run(ago(hours=1), api_requests=1), asked, run(ago(hours=3), api_remaining=9)])["budget"]
+    expected = {"at": iso(ago(hours=2)), "api_requests": 3, "api_limit": 50, "api_remaining": 0, "api_rate": 0.5}
+    assert budget == expected
+    assert told(runs=[run(api_requests=1)])["budget"] is None
+
+
+def test_an_audit_is_the_last_one_that_has_ended_and_names_the_route():
+    def audited(ended, outcome, name="r"):
+        return Run("a", "scheduled", "success", ago(hours=1), ended, None, {name: {"outcome": outcome}})
+
+    runs = [audited(None, "under way"), audited(ago(hours=1), "other", "s"), audited(ago(hours=2), "mine"), audited(NOW, "old")]
+    assert audit(runs, "r")["outcome"] == "mine"
+    assert audit(runs, "t") is None
+
+
 @pytest.mark.parametrize("value", [3, "banana", "0001-01-01T00:00:00+23:00", None, [], {}])
 def test_a_time_that_was_edited_into_nonsense_is_left_out(value):
     shown = told(
         checkpoint=json.dumps({"log_id": LOG_ID, "date": value}), health=json.dumps({"problem": "failed: x", "since": value})
     )
     assert (shown["checkpoint"]["log_id"], shown["checkpoint"]["date"]) == (LOG_ID, None)
-    assert shown["state"] == {"code": "failing", "words": "x", "since": None}
+    assert [shown["state"][key] for key in ("code", "words", "since")] == ["failing", "x", None]
 
 
 def test_replays_and_dry_runs_say_nothing_about_the_route():

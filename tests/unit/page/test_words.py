@@ -52,6 +52,8 @@ CASES = [
     (f"ago('2026-11-22T11:58:59.000Z', {NOW})", "1 minute ago"),
     (f"ago('2026-11-22T12:05:00.000Z', {NOW})", "in 5 minutes"),
     (f"ago(null, {NOW})", "never"),
+    (f"lasting('2026-11-22T11:00:00.000Z', {NOW})", "1 hour"),
+    (f"lasting('2026-11-22T12:00:00.000Z', {NOW})", "1 second"),
     (f"since('2026-11-22T10:00:00.000Z', {NOW})", "2026-11-22 10:00:00 UTC, 2 hours ago"),
     ("verdict([])", "There are no routes here that you may see."),
     ("verdict(routes('well'))", "The one route is healthy."),

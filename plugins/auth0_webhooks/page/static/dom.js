@@ -1,5 +1,7 @@
 // Makes elements and links. Nothing here takes HTML: what a tenant or a webhook says is only ever text.
 
+import { time } from "./words.js";
+
 export function h(tag, attributes = {}, ...children) {
   const svg = ["svg", "rect", "line", "title"].includes(tag);
   const element = svg ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
@@ -10,6 +12,11 @@ export function h(tag, attributes = {}, ...children) {
   }
   element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
   return element;
+}
+
+// Words for a time, with the time itself for who points at them.
+export function moment(iso, words) {
+  return iso ? h("time", { datetime: iso, title: time(iso) }, words) : words;
 }
 
 // Airflow shows the page in a frame that may not navigate the window, so it asks Airflow's own router to navigate.
@@ -46,8 +53,8 @@ export function table(caption, columns, rows, empty) {
   );
 }
 
-export function terms(pairs) {
-  return h("dl", {}, pairs.map(([term, ...content]) => h("div", {}, h("dt", {}, term), h("dd", {}, content))));
+export function terms(pairs, kind) {
+  return h("dl", { class: kind }, pairs.map(([term, ...content]) => h("div", {}, h("dt", {}, term), h("dd", {}, content))));
 }
 
 export function say(text, bad = false) {

@@ -1,8 +1,8 @@
 // The page "Auth0 webhooks": all routes, or with ?dag= one of them. It reads from its own API and acts through Airflow's.
 import { actions } from "./actions.js";
 import { chart } from "./chart.js";
-import { airflowLink, h, runLink, say, table, terms } from "./dom.js";
-import { count, every, left, number, since, span, spot, time, verdict } from "./words.js";
+import { airflowLink, h, moment, runLink, say, table, terms } from "./dom.js";
+import { ago, count, every, granted, lasting, left, number, since, span, spot, time, verdict } from "./words.js";
 
 const query = new URLSearchParams(location.search);
 const dagId = query.get("dag");
@@ -22,37 +22,85 @@ function badge(route) {
   return [h("span", { class: `state ${route.state.code}` }, STATES[route.state.code] ?? route.state.code), ...off];
 }
 
+// Is it healthy, since when, why, and what to do.
+function answer(route, now) {
+  const { state } = route;
+  return [
+    h(
+      "div",
+      {},
+      badge(route),
+      state.since &&
+        [
+          " ",
+          h("span", { class: "quiet" }, "for ", state.at_least && "at least ", moment(state.since, lasting(state.since, now))),
+        ],
+    ),
+    (state.code !== "well" || route.paused) && h("div", {}, state.words),
+    state.todo && h("div", { class: "todo" }, h("strong", {}, "What to do: "), state.todo),
+  ];
+}
+
 function watch(route) {
   if (!route.settings) return "not known here";
   if (route.settings.watch === null) return "off (schedule only)";
   return `${route.paused ? "off while paused; otherwise " : ""}${every(route.settings.watch)}`;
 }
 
+const lastDelivered = (route) => route.last_delivered ?? route.last_delivery;
+
 function all(data) {
   const rank = ["failing", "held", "gap", "waiting", "new", "well"];
   const routes = [...data.routes].sort((a, b) => rank.indexOf(a.state.code) - rank.indexOf(b.state.code));
   const rows = routes.map((route) => [
     h("a", { href: `page?dag=${encodeURIComponent(route.dag_id)}` }, route.dag_id),
-    [badge(route), route.state.since ? ` since ${time(route.state.since)}` : "", h("div", {}, route.state.words)],
+    answer(route, data.now),
     span(route.lag_seconds),
     span(route.seconds_to_loss),
-    since(route.last_delivered ?? route.last_delivery, data.now),
-    watch(route),
+    moment(lastDelivered(route), ago(lastDelivered(route), data.now)),
+    ...(data.see_audits ? [route.audit ? audited(route.audit, data) : "no audit yet"] : []),
   ]);
-  const columns = [["Route"], ["State"], ["Lag"], ["Time to retention loss"], ["Last event delivered"], ["Watch"]];
+  const columns = [["Route"], ["State"], ["Lag", "short"], ["Time to retention loss", "short"], [
+    "Last event delivered",
+    "short",
+  ]];
+  if (data.see_audits) columns.push(["Audited until", "short"]);
+  const bad = routes.some(({ state }) => !["well", "new"].includes(state.code));
   return [
-    h(
-      "p",
-      { class: "answer" },
-      verdict(routes),
-    ),
+    h("p", { class: `answer ${bad ? "bad" : "good"}` }, verdict(routes)),
     table("Routes, the unhealthy ones first", columns, rows, ""),
+    budgets(data),
+  ];
+}
+
+// What each tenant's rate limit had left after the last run of any of its routes.
+function budgets(data) {
+  const tenants = new Map();
+  for (const { settings, budget } of data.routes) {
+    if (!settings) continue;
+    const known = tenants.get(settings.auth0_conn_id) ?? { routes: 0, last: null };
+    const last = budget && (!known.last || budget.at > known.last.at) ? budget : known.last;
+    tenants.set(settings.auth0_conn_id, { routes: known.routes + 1, last });
+  }
+  const rows = [...tenants].filter(([, { last }]) => last).sort().map(([name, { routes, last }]) => [
+    name,
+    count(routes, "route"),
+    count(last.api_requests, "request"),
+    left({ ...last, api_rate: null }),
+    granted(last.api_rate) || "not known",
+    moment(last.at, ago(last.at, data.now)),
+  ]);
+  const columns = [["Tenant's connection"], ["Used by"], ["The last run sent"], ["Left after it"], ["Granted"], ["It ended"]];
+  return rows.length && [
+    h("h2", {}, "Auth0's rate limit"),
+    table("As the last run of each tenant's routes left it", columns, rows, ""),
   ];
 }
 
 function one(data) {
   const { route } = data;
   const { checkpoint, settings } = route;
+  const good = ["well", "new"].includes(route.state.code);
   return [
     h(
       "p",
@@ -61,14 +109,7 @@ function one(data) {
       " · ",
       airflowLink(`dags/${encodeURIComponent(route.dag_id)}`, "The DAG in Airflow"),
     ),
-    h(
-      "div",
-      { class: "answer" },
-      h("p", {}, badge(route), " ", route.state.words),
-      route.state.since && h("p", {}, `Since ${since(route.state.since, data.now)}.`),
-      route.paused &&
-        h("p", {}, "The DAG is paused: no run starts. No event is lost as long as the tenant keeps its log."),
-    ),
+    h("div", { class: `answer ${good ? "good" : "bad"}` }, answer(route, data.now)),
     checkpoint.instead &&
     h(
       "p",
@@ -77,18 +118,18 @@ function one(data) {
         spot(checkpoint.instead)
       }, which a later try saved.`,
     ),
-    actions(data, load),
     terms([
-      ["Lag", span(route.lag_seconds)],
-      ["Time to retention loss", settings?.retention_days ? span(route.seconds_to_loss) : "not known: retention_days is not set"],
-      ["Last event delivered", since(route.last_delivered ?? route.last_delivery, data.now)],
-      ["Audited until", audited(data)],
-      ["Watch", watch(route)],
-      ["Checkpoint, time", checkpoint.date ? since(checkpoint.date, data.now) : "none yet"],
-      ["Checkpoint, log id", h("span", { class: "id" }, checkpoint.log_id ?? "none")],
-      ["Connections", settings ? `${settings.auth0_conn_id}, ${settings.webhook_conn_id}` : "not known here"],
-      ["Schedule", settings ? `${settings.schedule} (cron, UTC)` : "not known here"],
-    ]),
+      ["Lag", h("strong", {}, span(route.lag_seconds))],
+      [
+        "Time to retention loss",
+        h("strong", {}, settings?.retention_days ? span(route.seconds_to_loss) : "not known: retention_days is not set"),
+      ],
+      ["Last event delivered", both(lastDelivered(route), data.now)],
+      ["Last live run", both(route.last_live_run, data.now)],
+      ["Audited until", data.may.see_audits ? audited(data.audit, data) : "you may not see the audits"],
+      ["Auth0's rate limit", budget(route, data.now)],
+    ], "figures"),
+    actions(data, load),
     h("h2", {}, "Delivered"),
     h(
       "label",
@@ -113,16 +154,39 @@ function one(data) {
     runs(data),
     h("h2", {}, "Dead letters"),
     letters(data),
+    h("h2", {}, "Checkpoint and settings"),
+    terms([
+      ["Checkpoint, time", checkpoint.date ? since(checkpoint.date, data.now) : "none yet"],
+      ["Checkpoint, log id", h("span", { class: "id" }, checkpoint.log_id ?? "none")],
+      ["Watch", watch(route)],
+      ["Schedule", settings ? `${settings.schedule} (cron, UTC)` : "not known here"],
+      ["Connections", settings ? `${settings.auth0_conn_id}, ${settings.webhook_conn_id}` : "not known here"],
+    ]),
   ];
 }
 
-// What the last audit found.
-function audited(data) {
-  const { audit } = data;
-  if (!data.may.see_audits) return "you may not see the audits";
+// How long ago, and when.
+function both(iso, now) {
+  return [h("strong", {}, ago(iso, now)), iso && h("div", { class: "quiet" }, time(iso))];
+}
+
+function audited(audit, data) {
   if (!audit) return ["no audit yet: enable ", airflowLink(`dags/${data.audit_dag_id}`, data.audit_dag_id)];
   const found = audit.left ? `${count(audit.left, "event")} not accounted for` : audit.outcome;
-  return [audit.until ? since(audit.until, data.now) : "not known", " (", runLink(data.audit_dag_id, audit.run_id, found), ")"];
+  return [
+    h("strong", {}, audit.until ? moment(audit.until, ago(audit.until, data.now)) : "not known"),
+    h("div", { class: audit.left && "warn" }, runLink(data.audit_dag_id, audit.run_id, found)),
+    audit.left > 0 && h("div", { class: "todo" }, `Trigger ${data.audit_dag_id} with send: true.`),
+  ];
+}
+
+function budget(route, now) {
+  const found = route.budget;
+  if (!found) return "not known yet";
+  return [
+    h("strong", {}, left(found)),
+    h("div", { class: "quiet" }, `after ${count(found.api_requests, "request")}, ${ago(found.at, now)}`),
+  ];
 }
 
 function requests(ledger) {

@@ -44,6 +44,8 @@ export function ago(iso, now) {
   return seconds > 0 ? `${span(seconds)} ago` : `in ${span(-seconds)}`;
 }
 
+export const lasting = (iso, now) => span(Math.max(1, (Date.parse(now) - Date.parse(iso)) / 1000));
+
 export function since(iso, now) {
   return iso ? `${time(iso)}, ${ago(iso, now)}` : "never";
 }
