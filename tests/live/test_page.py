@@ -10,6 +10,7 @@ import re
 from datetime import datetime, timedelta, timezone
 
 import pytest
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
@@ -93,6 +94,43 @@ def test_the_tab_of_a_route_shows_its_runs_chart_checkpoint_and_dead_letters(pag
     assert "422 Unprocessable Entity" in text
     assert "everything wanted was delivered" in text
     page.picture("page-route")
+
+
+def test_pointing_at_a_bar_of_the_chart_says_its_numbers_which_are_those_of_the_table(page, stack):
+    page.open("signups").used()
+    plot = page.find("//div[@role='img'][starts-with(@aria-label, 'Delivered over time')]")
+    assert f"{len(times(stack.tenant, {'ss'}))} in all" in plot.get_attribute("aria-label")
+    bars = plot.find_element(By.CLASS_NAME, "u-over")
+    page.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", bars)
+    last_bar = bars.size["width"] // 2 - 5
+    ActionChains(page.driver).move_to_element_with_offset(bars, last_bar, 0).perform()
+    said = page.text("//p[@id='readout'][contains(., ' delivered, ')]")
+    page.click("//summary")
+    row = page.find("//details//tbody/tr[last()]")
+    assert row.text.startswith(said[:16])
+    assert re.findall(r"([\d,]+) [a-z]", said.partition(": ")[2]) == [cell.text for cell in row.find_elements(By.XPATH, "td")]
+
+
+def test_the_chart_gets_as_wide_as_the_window_and_takes_the_colours_of_the_theme(page):
+    def drawn():
+        return page.driver.execute_script(
+            "const canvas = document.querySelector('.plot canvas'), { width, height } = canvas;"
+            "const ground = canvas.getContext('2d').getImageData(0, 0, width, height).data;"
+            "const colours = new Set(); for (let at = 0; at < ground.length; at += 4) if (ground[at + 3] === 255)"
+            "  colours.add([...ground.slice(at, at + 3)].map((part) => part.toString(16).padStart(2, '0')).join(''));"
+            "return [canvas.clientWidth, canvas.closest('.plot').clientWidth, [...colours]]"
+        )
+
+    def bar():
+        return page.driver.execute_script("return getComputedStyle(document.documentElement).getPropertyValue('--bar').trim()")
+
+    page.open("signups").used()
+    for dark in (False, True):
+        page.in_theme(dark=dark)
+        page.stack.airflow.wait_until(lambda: bar().strip("#") in drawn()[2], "the bars have the colour of the theme", 20)
+    wide = drawn()[0]
+    with page.sized(900, 900):
+        page.stack.airflow.wait_until(lambda: drawn()[0] == drawn()[1] < wide, "the chart has the width of the page", 20)
 
 
 def test_a_run_on_the_page_leads_to_the_run_in_airflow(page, stack):
@@ -248,12 +286,7 @@ def test_forms_are_worked_by_keyboard_and_give_the_focus_back(page):
 
 @pytest.mark.parametrize("dark", [False, True])
 def test_the_theme_is_airflows(page, dark):
-    page.open("logins")
-    page.driver.switch_to.default_content()
-    page.driver.execute_script("document.documentElement.classList.toggle('dark', arguments[0])", dark)
-    page.driver.switch_to.frame(page.find("//iframe"))
-    has = "return document.documentElement.classList.contains('dark')"
-    page.stack.airflow.wait_until(lambda: page.driver.execute_script(has) is dark, "the page follows", 10)
+    page.open("logins").in_theme(dark=dark)
     if dark:
         page.driver.switch_to.default_content()
         page.picture("page-dark")

@@ -19,7 +19,7 @@ from fastapi.staticfiles import StaticFiles
 from auth0_webhooks.names import AUDIT_DAG_ID, DEAD_LETTER_DAG_ID
 from auth0_webhooks.page import stored
 from auth0_webhooks.page.stored import GetUserDep, SessionDep
-from auth0_webhooks.page.summary import SPANS, audit, dead_letters, ended_after, history, last_about, summary
+from auth0_webhooks.page.summary import SPANS, audit, dead_letters, ended_after, history, last_about, span_until, summary
 from auth0_webhooks.times import iso
 
 STATIC = Path(__file__).with_name("static")
@@ -81,8 +81,8 @@ def route(
         raise HTTPException(404, f"DAG {dag_id} is no route of Auth0 log events")
     now = datetime.now(timezone.utc)
     (found,) = stored.stored(session, [row], max(runs, stored.RECENT))
-    span, buckets = SPANS[int(days)]
-    reports = stored.reports_since(session, dag_id, now - span, MAX_REPORTS)
+    since, until = span_until(now, int(days))
+    reports = stored.reports_since(session, dag_id, since, MAX_REPORTS)
     dated = [(moment, run.report or {}) for run, moment in reports]
     listing = last_about(stored.last_listings(session), dag_id) if permissions["see_letters"] else None
     listed = iso(listing.ended) if listing and listing.ended else None
@@ -90,8 +90,8 @@ def route(
         "now": iso(now),
         "route": summary(found, now),
         "may": permissions,
-        "history": history(dated, since=now - span, until=now, buckets=buckets)
-        | {"days": int(days), "runs": len(reports), "cut_at": iso(reports[-1][1]) if len(reports) == MAX_REPORTS else None},
+        "history": history(dated, since=since, until=until, buckets=SPANS[int(days)])
+        | {"until": iso(until), "runs": len(reports), "cut_at": iso(reports[-1][1]) if len(reports) == MAX_REPORTS else None},
         "audit": audit(stored.last_audits(session) if permissions["see_audits"] else [], dag_id),
         "audit_dag_id": AUDIT_DAG_ID,
         "runs": [run.as_json() for run in found.runs[:runs]],

@@ -180,8 +180,19 @@ def _count(report: dict[str, Any], key: str) -> int:
     return value if isinstance(value, int) else 0
 
 
-SPANS = {1: (timedelta(days=1), 24), 7: (timedelta(days=7), 28), 30: (timedelta(days=30), 30)}
+SPANS = {1: 24, 7: 28, 30: 30}
 """The spans that the page offers, in days, each with its number of buckets."""
+
+
+def span_until(now: datetime, days: int) -> tuple[datetime, datetime]:
+    """The span of whole buckets that ends with the one that is under way: hours, quarters of a day or days, in UTC.
+
+    :param days: a key of :data:`SPANS`.
+    """
+    length = timedelta(days=days) / SPANS[days]
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    until = midnight + ((now - midnight) // length + 1) * length
+    return until - timedelta(days=days), until
 
 
 def ended_after(run: Run, when: str | None) -> bool:

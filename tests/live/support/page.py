@@ -75,6 +75,20 @@ class Page(Browser):
                 return self
         raise AssertionError(f"{path} is not shown after {LOADS} loads")
 
+    def used(self):
+        """The page as it is while somebody uses it: it does not reload its data."""
+        self.driver.execute_script("document.getElementById('days').focus()")
+        return self
+
+    def in_theme(self, *, dark):
+        """In Airflow's dark or light theme, which the page follows."""
+        self.driver.switch_to.default_content()
+        self.driver.execute_script("document.documentElement.classList.toggle('dark', arguments[0])", dark)
+        self.driver.switch_to.frame(self.find("//iframe"))
+        has = "return document.documentElement.classList.contains('dark')"
+        self.stack.airflow.wait_until(lambda: self.driver.execute_script(has) is dark, "the page follows", 20)
+        return self
+
     @contextlib.contextmanager
     def sized(self, width, height):
         """A window of another size."""

@@ -11,9 +11,9 @@ from auth0_webhooks import errors
 from auth0_webhooks.model.checkpoint import Checkpoint, Writer
 from auth0_webhooks.model.events import Position
 from auth0_webhooks.page.state import AFTER, Run, Stored
-from auth0_webhooks.page.summary import audit, dead_letters, history, summary
+from auth0_webhooks.page.summary import audit, dead_letters, history, span_until, summary
 from auth0_webhooks.settings.route import Route
-from auth0_webhooks.times import iso
+from auth0_webhooks.times import iso, parse_time
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=timezone.utc)
 LOG_ID = "90020261122100000000000000000000000000000000000000000001"
@@ -191,6 +191,19 @@ def test_the_chart_puts_each_run_where_its_time_is_and_leaves_dry_runs_out():
     shown = history(reports, since=ago(days=1), until=NOW, buckets=24)
     assert [bucket["delivered"] for bucket in shown["buckets"]] == [1, *[0] * 22, 2]
     assert shown["types"] == {"f": 2, "s": 1}
+
+
+@pytest.mark.parametrize(
+    ("now", "days", "since", "until"),
+    [
+        ("2026-11-22T12:34:56Z", 1, "2026-11-21T13:00:00Z", "2026-11-22T13:00:00Z"),
+        ("2026-11-22T12:00:00Z", 1, "2026-11-21T13:00:00Z", "2026-11-22T13:00:00Z"),
+        ("2026-11-22T17:59:59Z", 7, "2026-11-15T18:00:00Z", "2026-11-22T18:00:00Z"),
+        ("2026-11-22T00:00:00Z", 30, "2026-10-24T00:00:00Z", "2026-11-23T00:00:00Z"),
+    ],
+)
+def test_a_chart_ends_with_the_bar_that_is_under_way(now, days, since, until):
+    assert span_until(parse_time(now), days) == (parse_time(since), parse_time(until))
 
 
 def test_once_everything_is_sent_again_nothing_is_listed_as_set_aside():

@@ -66,7 +66,9 @@ def test_the_metadata_name_each_python_the_license_and_addresses(wheel):
     found = metadata(wheel)
     pythons = {f"Programming Language :: Python :: 3.{minor}" for minor in range(10, 15)}
     assert pythons | {"Framework :: Apache Airflow", "Typing :: Typed"} <= set(found.get_all("Classifier"))
-    assert found["License-Expression"] == "Apache-2.0"
+    assert found["License-Expression"] == "Apache-2.0 AND MIT"
+    licenses = {"LICENSE", "plugins/auth0_webhooks/page/static/uplot/LICENSE"}
+    assert set(found.get_all("License-File")) == licenses
     assert all("https://" in line for line in found.get_all("Project-URL"))
 
 

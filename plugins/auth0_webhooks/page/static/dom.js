@@ -3,8 +3,7 @@
 import { time } from "./words.js";
 
 export function h(tag, attributes = {}, ...children) {
-  const svg = ["svg", "rect", "line", "title"].includes(tag);
-  const element = svg ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
+  const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
     else if (value === true) element.setAttribute(name, "");

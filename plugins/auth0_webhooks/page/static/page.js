@@ -1,6 +1,6 @@
 // The page "Auth0 webhooks": all routes, or with ?dag= one of them. It reads from its own API and acts through Airflow's.
 import { actions } from "./actions.js";
-import { chart } from "./chart.js";
+import { chart, draw } from "./chart.js";
 import { airflowLink, h, moment, runLink, say, table, terms } from "./dom.js";
 import { ago, count, every, granted, lasting, left, number, since, span, spot, time, verdict } from "./words.js";
 
@@ -279,7 +279,10 @@ export async function load() {
     document.getElementById("title").textContent = dagId ? `Auth0 webhooks: ${dagId}` : "Auth0 webhooks";
     document.getElementById("as-of").textContent = `as of ${time(data.now)}`;
     const focused = document.activeElement?.id;
+    const opened = [...main.querySelectorAll("details[open]")].map(({ id }) => id);
     main.replaceChildren(...(dagId ? one(data) : all(data)).flat(9).filter(Boolean));
+    for (const id of opened) document.getElementById(id)?.setAttribute("open", "");
+    draw(data.history);
     if (focused) document.getElementById(focused)?.focus();
   } catch (error) {
     main.replaceChildren(h("p", {}, String(error.message)), dagId ? h("p", {}, h("a", { href: "page" }, "All routes")) : "");
@@ -292,7 +295,9 @@ function theme() {
   try {
     if (window.parent !== window) dark = window.parent.document.documentElement.classList.contains("dark");
   } catch { /* a frame of another origin: keep what the browser prefers */ }
+  if (document.documentElement.classList.contains("dark") === dark) return;
   document.documentElement.classList.toggle("dark", dark);
+  draw();
 }
 
 theme();

@@ -21,6 +21,19 @@ export function time(iso) {
 
 export const spot = ({ log_id: id, date }) => (id ? `${id} (${time(date)})` : time(date));
 
+// For the axes and the bars of a chart, by seconds since 1970 and by ISO 8601.
+const inUtc = (seconds, options) => new Date(seconds * 1000).toLocaleString("en-GB", { timeZone: "UTC", ...options });
+export const day = (seconds) => inUtc(seconds, { day: "numeric", month: "short" });
+export const hour = (seconds) => inUtc(seconds, { hour: "2-digit", minute: "2-digit" });
+
+export function period(from, to) {
+  const end = to.slice(11, 16);
+  return `${from.slice(0, 10)} ${from.slice(11, 16)} to ${end === "00:00" ? "24:00" : end}`;
+}
+
+const short = new Intl.NumberFormat("en-GB", { notation: "compact" });
+export const compact = (value) => short.format(value);
+
 const UNITS = [[86400, "day"], [3600, "hour"], [60, "minute"], [1, "second"]];
 
 // Whole units, rounded down: days with hours, hours with minutes, or one unit alone.
