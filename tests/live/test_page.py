@@ -292,6 +292,20 @@ def test_the_theme_is_airflows(page, dark):
         page.picture("page-dark")
 
 
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("size", [(1300, 1500), (390, 844)])
+def test_axe_finds_no_barrier_in_the_list_in_a_route_and_in_a_form(page, dark, size):
+    with page.sized(*size):
+        page.open().in_theme(dark=dark)
+        assert page.barriers() == {}
+        page.open("signups").in_theme(dark=dark).used()
+        page.click("//summary")
+        assert page.barriers() == {}
+        page.press("Replay a range …")
+        page.find("//dialog[@open]")
+        assert page.barriers() == {}
+
+
 def test_on_a_phone_nothing_is_cut_off(page):
     with page.sized(390, 844):
         page.open()

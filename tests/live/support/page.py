@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 
+from selenium_axe_python import Axe
+
 from tests.live.support.browser import Browser
 from tests.live.support.stack import PAGE
 
@@ -74,6 +76,14 @@ class Page(Browser):
                 self.find("//main[@aria-busy='false']")
                 return self
         raise AssertionError(f"{path} is not shown after {LOADS} loads")
+
+    def barriers(self):
+        """What axe finds against the rules of WCAG 2.0, 2.1 and 2.2, A and AA: the elements, by the rule."""
+        axe = Axe(self.driver)
+        axe.inject()
+        found = axe.run(options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]})
+        assert found["passes"], "no rule was checked"
+        return {rule["id"]: [node["html"] for node in rule["nodes"]] for rule in found["violations"]}
 
     def used(self):
         """The page as it is while somebody uses it: it does not reload its data."""
