@@ -7,7 +7,7 @@ what is used of it. Every query is bounded: it reads a number of rows that does 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -21,7 +21,7 @@ from airflow.models.dagrun import DagRun
 from airflow.models.variable import Variable
 from airflow.models.xcom import XComModel
 from airflow.sdk.execution_time.xcom import XCom
-from sqlalchemy import or_, select
+from sqlalchemy import and_, func, or_, select, union_all
 
 from auth0_webhooks.names import (
     AUDIT,
@@ -101,18 +101,20 @@ def _routes() -> Any:
 
 
 def stored(session: Any, routes: Sequence[Any], runs: int = RECENT) -> list[Stored]:
-    """What is stored of these routes, each with its last ``runs`` runs; two short queries a route."""
+    """What is stored of these routes, each with its last ``runs`` runs; in as many queries for a hundred routes as for one."""
     ids = [route.dag_id for route in routes]
     keys = [key for dag_id in ids for key in (checkpoint_key(dag_id), record_key(checkpoint_key(dag_id)), health_key(dag_id))]
     variables = _variables(session, keys)
-    last = {dag_id: _rows(session, dag_id, runs) for dag_id in ids}
+    last = _last_runs_of(session, ids, runs)
     reports = _reports(session, [row.id for rows in last.values() for row in rows])
     names = [name(dag_id) for dag_id in ids for name in (delivered_name, new_events_name)]
     rows = session.execute(select(AssetModel.name, AssetModel.id, AssetModel.extra).where(AssetModel.name.in_(names)))
     assets = {row.name: row for row in rows}
+    events = _last_events(session, [assets[name].id for name in map(delivered_name, ids) if name in assets])
     found = []
     for route in routes:
-        event = _last_event(session, assets.get(delivered_name(route.dag_id)))
+        delivered = assets.get(delivered_name(route.dag_id))
+        event = events.get(delivered.id) if delivered else None
         asset = assets.get(new_events_name(route.dag_id))
         found.append(
             Stored(
@@ -140,7 +142,7 @@ def reports_since(session: Any, dag_id: str, since: datetime, limit: int) -> lis
         .join(last, last.c.id == DagRun.id)
         .join(XComModel, XComModel.dag_run_id == DagRun.id)
         .where(DagRun.end_date >= since)
-        .where(_is_task(DELIVER), XComModel.map_index == -1, XComModel.key == "report")
+        .where(_is_report(DELIVER))
         .order_by(DagRun.id.desc())
     )
     rows = session.execute(query)
@@ -158,7 +160,7 @@ def last_audits(session: Any) -> list[Run]:
 
 
 def _last_runs(session: Any, dag_id: str, task: str) -> list[Run]:
-    rows = _rows(session, dag_id, LISTINGS)
+    rows = list(session.execute(_newest(dag_id, LISTINGS)))
     reports = _reports(session, [row.id for row in rows], (task,))
     return [_run(row, reports.get(row.id)) for row in rows]
 
@@ -174,8 +176,28 @@ _COLUMNS: tuple[Any, ...] = (
 )
 
 
-def _rows(session: Any, dag_id: str, limit: int) -> list[Any]:
-    return list(session.execute(select(*_COLUMNS).where(DagRun.dag_id == dag_id).order_by(DagRun.id.desc()).limit(limit)))
+def _newest(dag_id: str, limit: int) -> Any:
+    return select(*_COLUMNS).where(DagRun.dag_id == dag_id).order_by(DagRun.id.desc()).limit(limit)
+
+
+def _last_runs_of(session: Any, dag_ids: Sequence[str], limit: int) -> dict[str, list[Any]]:
+    """The last ``limit`` runs of each DAG, newest first."""
+    found: dict[str, list[Any]] = {dag_id: [] for dag_id in dag_ids}
+    rows = _together(session, [_newest(dag_id, limit).add_columns(DagRun.dag_id) for dag_id in dag_ids])
+    for row in sorted(rows, key=lambda row: row.id, reverse=True):
+        found[row.dag_id].append(row)
+    return found
+
+
+def _together(session: Any, queries: Sequence[Any]) -> Iterator[Any]:
+    """The rows of several queries of the same columns, a hundred queries at a time.
+
+    So the database plans each by itself, and finds the newest rows of each DAG by an index: with a window function it reads all
+    rows, and PostgreSQL does so with a subquery for each DAG, too.
+    """
+    for start in range(0, len(queries), 100):
+        parts = [query.subquery().select() for query in queries[start : start + 100]]
+        yield from session.execute(union_all(*parts))
 
 
 def _run(row: Any, report: dict[str, Any] | None) -> Run:
@@ -187,7 +209,7 @@ def _run(row: Any, report: dict[str, Any] | None) -> Run:
 def _reports(session: Any, run_ids: list[int], tasks: Sequence[str] = (FETCH, DELIVER)) -> dict[int, dict[str, Any]]:
     """The reports of runs by their number; that of ``deliver`` counts before that of ``fetch``, which failed."""
     query = select(XComModel.dag_run_id, XComModel.task_id, XComModel.value).where(
-        XComModel.dag_run_id.in_(run_ids), _is_task(*tasks), XComModel.map_index == -1, XComModel.key == "report"
+        XComModel.dag_run_id.in_(run_ids), _is_report(*tasks)
     )
     rows = sorted(session.execute(query), key=lambda row: tasks.index(row.task_id.rpartition(".")[2]))
     return {row.dag_run_id: report for row in rows if (report := _report(row))}
@@ -206,16 +228,18 @@ def _report(row: Any) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _is_task(*task_ids: str) -> Any:
-    """Whether an XCom is one of these tasks', which are in a TaskGroup where the DAG is one of a user's own."""
-    return or_(XComModel.task_id.in_(task_ids), *(XComModel.task_id.endswith(f".{name}", autoescape=True) for name in task_ids))
+def _is_report(*task_ids: str) -> Any:
+    """Whether an XCom is the report of one of these tasks, which are in a TaskGroup where the DAG is one of a user's own."""
+    names = or_(XComModel.task_id.in_(task_ids), *(XComModel.task_id.endswith(f".{name}", autoescape=True) for name in task_ids))
+    # Not by the index of keys, which SQLite takes for the best one: it leads to the reports of all runs of all DAGs.
+    return and_(names, XComModel.map_index == -1, func.coalesce(XComModel.key, "") == "report")
 
 
-def _last_event(session: Any, asset: Any) -> Any:
-    if asset is None:
-        return None
-    query = select(AssetEvent.timestamp, AssetEvent.extra).where(AssetEvent.asset_id == asset.id)
-    return session.execute(query.order_by(AssetEvent.timestamp.desc()).limit(1)).first()
+def _last_events(session: Any, asset_ids: Sequence[int]) -> dict[int, Any]:
+    """The last event of each asset, by the asset's number."""
+    events = select(AssetEvent.asset_id, AssetEvent.timestamp, AssetEvent.extra).order_by(AssetEvent.timestamp.desc()).limit(1)
+    rows = _together(session, [events.where(AssetEvent.asset_id == asset_id) for asset_id in asset_ids])
+    return {row.asset_id: row for row in rows}
 
 
 def _variables(session: Any, keys: list[str]) -> dict[str, str | None]:

@@ -170,6 +170,66 @@ def test_the_list_tells_of_each_route_what_its_last_audit_found(server, admin):
     assert listed["page_night"] is None
 
 
+@pytest.fixture
+def queries(server):
+    """The queries of the page, while each is asked: its text and its parameters."""
+    from airflow import settings
+    from sqlalchemy import event
+
+    asked = []
+
+    def note(_connection, _cursor, statement, parameters, *_):
+        asked.append((statement, parameters))
+
+    event.listen(settings.engine, "before_cursor_execute", note)
+    yield asked
+    event.remove(settings.engine, "before_cursor_execute", note)
+
+
+def test_many_routes_are_read_with_as_many_queries_as_one(server, queries):
+    from airflow.utils.session import create_session
+
+    from auth0_webhooks.page import stored
+
+    names = [f"page_many_{number}" for number in range(30)]
+    with create_session() as session:
+        rows = Rows(session)
+        for name in names:
+            rows.dag(name, bundle="page-other")
+            rows.run(name, ago(hours=2), report(read=1))
+            rows.run(name, ago(hours=1), report(read=2))
+            rows.delivered(name, ago(hours=1), {"of": name})
+        routes = [stored.find_route(session, name) for name in names]
+        queries.clear()
+        (one,) = stored.stored(session, routes[:1])
+        for_one = len(queries)
+        queries.clear()
+        many = stored.stored(session, routes)
+    assert len(queries) == for_one
+    assert [[run.report["read"] for run in found.runs] for found in many] == [[2, 1]] * 30
+    assert [found.delivered["of"] for found in many] == names
+    assert many[0] == one
+
+
+def test_no_query_reads_the_rows_of_all_runs(admin, queries):
+    """What SQLite plans to do, as it does without statistics of the tables."""
+    from airflow.utils.session import create_session
+    from sqlalchemy import text
+
+    detail(admin, days="30")
+    names(admin)
+    asked = list(queries)
+    with create_session() as session:
+        connection = session.connection()
+        if connection.dialect.name != "sqlite":
+            return  # PostgreSQL plans by how many rows there are
+        plans = [connection.exec_driver_sql(f"explain query plan {query}", given).all() for query, given in asked]
+        assert connection.execute(text("select count(*) from sqlite_master where name = 'idx_xcom_key'")).scalar() == 1
+    steps = " ".join(row[-1] for plan in plans for row in plan)
+    assert "SEARCH xcom" in steps
+    assert not re.findall(r"SCAN (?:dag_run|xcom|asset_event)\b|idx_xcom_key", steps)
+
+
 def test_no_secret_no_event_and_no_other_variable_is_shown(server, admin):
     for client in (admin, server.client("viewer")):
         text = client.get("/tenant-logs/api/routes").text + client.get("/tenant-logs/api/routes/page_day?runs=100").text
