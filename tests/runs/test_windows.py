@@ -173,3 +173,9 @@ def test_a_misspelt_param_stops_the_run_and_names_the_real_ones(route, tenant, r
     assert route.run(**conf) == "failed"
     assert receiver.posts == []
     assert "in this run's conf: expected one of since, until, dry_run, log_level" in logged()
+
+
+def test_what_airflow_reads_from_the_conf_for_the_trace_of_a_run_is_no_param(route, tenant, receiver):
+    spread(tenant, 5)
+    assert route.run(**{"airflow/task_span_detail_level": 2}) == "success"
+    assert receiver.accepted

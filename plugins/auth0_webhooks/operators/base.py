@@ -28,6 +28,8 @@ PARAMS = ("since", "until", "dry_run", "log_level", "log_types", "other_log_type
 """The params of a single run; ``route_dag`` defines them with their form."""
 SELECTING = ("log_level", "log_types", "other_log_types", "where")
 """Those of them that pick other events than the route does: for runs that move no checkpoint."""
+SPAN_DETAIL = "airflow/task_span_detail_level"
+"""What Airflow itself reads from a run's conf: at 2 each step of a task has a span."""
 LONGEST_RETRY_DELAY = timedelta(seconds=120)
 """A waiting retry keeps the run active, and an active run blocks the schedule, so waits are short."""
 
@@ -136,6 +138,8 @@ def check_conf(context: Context, names: Sequence[str], others: Iterable[str] = (
     :raises SettingError: naming the param.
     """
     for key, value in (context["dag_run"].conf or {}).items():
+        if key == SPAN_DETAIL:
+            continue
         if key not in names and key not in others:
             raise SettingError(f"unknown param {key!r} in this run's conf: expected one of {', '.join(names)}")
         if context["params"].get(key) != value:
