@@ -12,13 +12,17 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING
 
 import yaml
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality
 
 from tests.conftest import PROJECT
+from tests.support.otlp import OtlpServer
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 Series = tuple[str, tuple[tuple[str, str], ...]]
 MONITORING = PROJECT / "monitoring"
@@ -58,33 +62,32 @@ def queries() -> list[str]:
     return [*rules().values(), *targets()]
 
 
-class Exporter:
+class Exporter(OtlpServer):
     """Receives metrics by OTLP over HTTP and by StatsD over UDP, and serves them to Prometheus under ``/metrics``."""
 
+    signal = "metrics"
+
     def __init__(self) -> None:
+        super().__init__()
         self.values: dict[Series, float] = {}
         self.kinds: dict[str, str] = {}
         self._lock = threading.Lock()
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         self._udp.bind(("127.0.0.1", 0))
-        self.address, self.udp_port = f"127.0.0.1:{self._http.server_port}", self._udp.getsockname()[1]
+        self.udp_port = self._udp.getsockname()[1]
 
     @contextmanager
-    def running(self) -> Iterator[Exporter]:
+    def running(self) -> Iterator[Self]:
         """Serve until the end of the block."""
-        threads = [threading.Thread(target=target, daemon=True) for target in (self._http.serve_forever, self._receive)]
-        for thread in threads:
-            thread.start()
+        statsd = threading.Thread(target=self._receive, daemon=True)
+        statsd.start()
         try:
-            yield self
+            with super().running():
+                yield self
         finally:
-            self._http.shutdown()
-            self._http.server_close()
             self._udp.sendto(b"", self._udp.getsockname())
-            for thread in threads:
-                thread.join()
+            statsd.join()
             self._udp.close()
 
     def value(self, name: str, **labels: str) -> float | None:
@@ -107,6 +110,19 @@ class Exporter:
                         lines.append(f"{name}{{{','.join(f'{key}={chr(34)}{text}{chr(34)}' for key, text in labels)}}} {value}")
         return "\n".join(lines) + "\n"
 
+    def export(self, body: bytes) -> None:
+        """Take what Airflow's OpenTelemetry sends."""
+        for resource in ExportMetricsServiceRequest.FromString(body).resource_metrics:
+            for metric in (metric for scope in resource.scope_metrics for metric in scope.metrics):
+                kind = metric.WhichOneof("data")
+                points = metric.sum.data_points if kind == "sum" else metric.gauge.data_points
+                # A collector replaces a cumulative sum by the latest one, whichever process it is of.
+                add = kind == "sum" and metric.sum.aggregation_temporality == AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA
+                for point in points:
+                    labels = {label.key: label.value.string_value for label in point.attributes}
+                    value = point.as_double if point.WhichOneof("value") == "as_double" else float(point.as_int)
+                    self._enter(metric.name, labels, "counter" if kind == "sum" else "gauge", value, add=add)
+
     def _enter(self, name: str, labels: dict[str, str], kind: str, value: float, *, add: bool) -> None:
         name = re.sub(r"[^a-zA-Z0-9_]", "_", name)
         series = name, tuple(sorted(labels.items()))
@@ -123,40 +139,3 @@ class Exporter:
                 if kind in {"c", "g"}:
                     labels = dict(tag.split("=", 1) for tag in tags)
                     self._enter(name, labels, {"c": "counter", "g": "gauge"}[kind], float(value), add=kind == "c")
-
-    def _export(self, body: bytes) -> None:
-        for resource in ExportMetricsServiceRequest.FromString(body).resource_metrics:
-            for metric in (metric for scope in resource.scope_metrics for metric in scope.metrics):
-                kind = metric.WhichOneof("data")
-                points = metric.sum.data_points if kind == "sum" else metric.gauge.data_points
-                # A collector replaces a cumulative sum by the latest one, whichever process it is of.
-                add = kind == "sum" and metric.sum.aggregation_temporality == AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA
-                for point in points:
-                    labels = {label.key: label.value.string_value for label in point.attributes}
-                    value = point.as_double if point.WhichOneof("value") == "as_double" else float(point.as_int)
-                    self._enter(metric.name, labels, "counter" if kind == "sum" else "gauge", value, add=add)
-
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        exporter = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                self._answer(exporter.text().encode())
-
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                if self.path == "/v1/metrics":
-                    exporter._export(body)
-                self._answer(b"")
-
-            def _answer(self, body: bytes) -> None:
-                self.send_response(200)
-                self.send_header("Content-Type", "text/plain; version=0.0.4")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        return Handler

@@ -13,6 +13,7 @@ from airflow.sdk.definitions.retry_policy import RetryDecision, RetryPolicy
 from airflow.sdk.exceptions import AirflowTaskTimeout
 
 from auth0_webhooks.errors import SettingError, WebhookRouteError
+from auth0_webhooks.operators.metrics import describe_span, fail_span
 from auth0_webhooks.operators.needs import check_dag
 from auth0_webhooks.reading.window import Window, window_of
 from auth0_webhooks.settings.route import Route, check_run_settings
@@ -44,7 +45,11 @@ class AnswerRetryPolicy(RetryPolicy):
         max_tries: int,  # noqa: ARG002
         context: Context | None = None,  # noqa: ARG002
     ) -> RetryDecision:
-        """Decide by the ``retry`` and ``retry_after`` of a :class:`WebhookRouteError`; other errors: Airflow's default."""
+        """Decide by the ``retry`` and ``retry_after`` of a :class:`WebhookRouteError`; other errors: Airflow's default.
+
+        Airflow asks for each failed try, whatever failed, so this is also where the try's span learns of it.
+        """
+        fail_span(exception)
         if isinstance(exception, AirflowTaskTimeout):
             # The next try would also take hours, with no alarm in the meantime. The next run reads the same again.
             return RetryDecision.fail("it did not end in its time")
@@ -64,10 +69,11 @@ class AnswerRetryPolicy(RetryPolicy):
 
 @dataclass(frozen=True)
 class RunSettings:
-    """What one run does: the route with the run's params over it, the window that it reads, whether it sends."""
+    """What one run does: the route with the run's params over it, the window that it reads, its mode, whether it sends."""
 
     route: Route
     window: Window | None
+    mode: str
     dry_run: bool
 
 
@@ -114,7 +120,9 @@ class RouteOperator(BaseOperator):
         dry_run = bool(params.get("dry_run"))
         if window is None and not dry_run:
             self._refuse_selection({**params, "other_log_types": typed or None})
-        return RunSettings(route, window, dry_run=dry_run)
+        mode = "live" if window is None else "backfill" if run.run_type == "backfill" else "replay"
+        describe_span({"route": route.name, "mode": mode, "dry_run": dry_run})
+        return RunSettings(route, window, mode, dry_run=dry_run)
 
     def _refuse_selection(self, params: dict[str, Any]) -> None:
         """A live run's checkpoint passes all that it reads: what such params leave out would be lost by the right to trigger."""

@@ -180,7 +180,7 @@ class DeliverOperator(RouteOperator):
         done = report.delivered_now + report.delivered_before + report.dead_lettered
         report.not_reached = report.selected - done - report.refused
         report.repeated, report.retried, report.posts = progress.repeated, figures.retried, figures.posts
-        report.slowest_answer = round(figures.slowest_answer, 3)
+        report.slowest_answer, report.answers = round(figures.slowest_answer, 3), dict(figures.answers)
         if run.window:
             return
         place = self._delivery.stored

@@ -38,7 +38,7 @@ class FetchOperator(RouteOperator, SkipMixin):
         """Read; returns the manifest of what was read, with the id of this try in ``fetch``, as each batch has it, too."""
         from auth0_webhooks.hooks.auth0 import TenantHook
         from auth0_webhooks.model.batch import batches, pack
-        from auth0_webhooks.operators.metrics import count_requests
+        from auth0_webhooks.operators.metrics import count_requests, describe_span
         from auth0_webhooks.operators.reporting import new_report, publish
         from auth0_webhooks.state.variables import TokenVariable
 
@@ -92,6 +92,7 @@ class FetchOperator(RouteOperator, SkipMixin):
             **hook.figures(),
         }
         count_requests(run.route.name, fetched)
+        describe_span(fetched)
         if place and not run.dry_run:
             end_run(self, context, run, place, fetched)
         return fetched

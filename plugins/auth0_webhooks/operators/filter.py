@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from auth0_webhooks.names import FILTER
 from auth0_webhooks.operators.base import RouteOperator
+from auth0_webhooks.operators.metrics import describe_span
 from auth0_webhooks.state.xcom_batches import batch_key, fetched_batches, filter_id
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class FilterOperator(RouteOperator):
             "last_selected": tally.last_selected and [*tally.last_selected[:3]],
             "sample": sample_of(route, tally.first_selected) if dry_run and tally.first_selected else None,
         }
+        describe_span({"read": tally.read, **counts})
         return {
             "counts": counts,
             "fingerprint": digest.hexdigest(),

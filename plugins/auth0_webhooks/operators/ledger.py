@@ -27,7 +27,8 @@ class Report:
     checkpoint. ``first_selected`` and ``last_selected`` are (log id, date, type); ``sample`` is an event with its user
     data masked, in a dry run only. ``not_matching`` were left out by ``where``; ``undecided`` were selected because ``where``
     could not be evaluated. ``gap`` is the period whose events had left the tenant's log. ``set_aside`` names the first 20
-    dead letters, each with the answer that refused it.
+    dead letters, each with the answer that refused it. ``answers`` counts the POSTs by the status of their answers, ``none``
+    where there was none.
 
     ``api_requests`` were sent to the Management API. ``api_limit`` is the size of its bucket, ``api_remaining`` what the last
     answer left in it, ``api_rate`` the requests a second that the tenant grants as far as its headers show, ``api_waited`` the
@@ -57,6 +58,7 @@ class Report:
     retried: int = 0
     posts: int = 0
     slowest_answer: float = 0.0
+    answers: dict[str, int] = field(default_factory=dict)
     first_event: str | None = None
     last_event: str | None = None
     checkpoint_before: str | None = None

@@ -1,6 +1,6 @@
-"""The metrics of a route, which go through Airflow's own: StatsD, DogStatsD or OpenTelemetry, whichever it is set to.
+"""The metrics of a route, and what the spans of its tasks say: both go through Airflow's own, wherever it is set to send them.
 
-Each has the tag ``route``, the buckets of the histogram ``le`` as well; no other, so that their number stays small.
+Each metric has the tag ``route``, the buckets of the histogram ``le`` as well; no other, so that their number stays small.
 """
 
 from __future__ import annotations
@@ -19,6 +19,14 @@ if TYPE_CHECKING:
 
 BUCKETS = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 21_600, 86_400)
 """Upper bounds of the buckets of the delivery's latency, in seconds; one more has no bound."""
+
+SPAN = (
+    "route", "mode", "dry_run", "read", "stopped", "api_requests", "api_limit", "api_remaining", "api_waited",
+    "excluded", "below_level", "other_type", "not_matching", "undecided", "unknown_type", "selected",
+    "delivered_now", "delivered_before", "dead_lettered", "refused", "not_reached", "repeated", "retried", "posts",
+    "slowest_answer", "lag_seconds",
+)  # fmt: skip
+"""What a task's span says of its run, by the keys of the report: counts, and words of this project. No text from outside."""
 
 
 class Latencies:
@@ -109,3 +117,27 @@ def count_requests(route: str, figures: Mapping[str, Any]) -> None:
         stats.gauge("auth0_webhooks.api_remaining", figures["api_remaining"], tags=tags)
     if figures["api_rate"] is not None:
         stats.gauge("auth0_webhooks.api_rate", figures["api_rate"], tags=tags)
+
+
+def describe_span(figures: Mapping[str, Any]) -> None:
+    """Set attributes of the span that Airflow made for this task; nothing happens where Airflow sends no traces.
+
+    :param figures: by keys of the report; only those of ``SPAN``, and ``answers``, become attributes.
+    """
+    from airflow.sdk.observability import trace
+
+    known = {key: figures[key] for key in SPAN if figures.get(key) is not None}
+    answers = {f"answers.{status}": count for status, count in figures.get("answers", {}).items()}
+    trace.get_current_span().set_attributes({f"auth0_webhooks.{key}": value for key, value in {**known, **answers}.items()})
+
+
+def fail_span(error: BaseException) -> None:
+    """Say in the task's span that it failed, and by which class of error: Airflow says so in the span around it only.
+
+    The error's message stays out, because that of an unknown error can have anything in it.
+    """
+    from airflow.sdk.observability import trace
+
+    span, kind = trace.get_current_span(), type(error).__name__
+    span.set_status(trace.StatusCode.ERROR, kind)
+    span.set_attribute("error.type", kind)

@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from auth0_webhooks.operators.ledger import Report
-from auth0_webhooks.operators.metrics import count_run
+from auth0_webhooks.operators.metrics import count_run, describe_span
 from auth0_webhooks.times import iso
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def new_report(context: Context, run: RunSettings, **counts: Any) -> Report:
     return Report(
         route=run.route.name,
         run_id=str(context["run_id"]),
-        mode="live" if run.window is None else "backfill" if context["dag_run"].run_type == "backfill" else "replay",
+        mode=run.mode,
         window=str(run.window) if run.window else None,
         dry_run=run.dry_run,
         **counts,
@@ -66,12 +66,13 @@ def shown(place: Position) -> str:
 def publish(
     context: Context, run: RunSettings, report: Report, *, known: bool = True, latencies: Latencies | None = None
 ) -> None:
-    """Log the report, store it as XCom ``report``, and send its figures as metrics.
+    """Log the report, store it as XCom ``report``, and send its figures as metrics and in the task's span.
 
     :param known: whether the report tells how far the route is.
     :param latencies: those of the events that it says were delivered now.
     """
     count_run(report, run.route.retention_days, known=known, latencies=latencies)
+    describe_span(vars(report))
     log.info("%s", report.text())
     try:
         context["ti"].xcom_push("report", report.as_dict())

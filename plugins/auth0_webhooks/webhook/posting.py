@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 import time
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from auth0_webhooks.errors import EndpointHeldError, EndpointUnavailableError, EndpointWrongError
@@ -22,11 +23,12 @@ if TYPE_CHECKING:
 
 @dataclass
 class Figures:
-    """What a delivery counts in addition to the states of its events."""
+    """What a delivery counts in addition to the states of its events; ``answers`` by status, ``none`` where there was none."""
 
     posts: int = 0
     retried: int = 0
     slowest_answer: float = 0.0
+    answers: Counter[str] = field(default_factory=Counter)
     moved_by_hand: bool = False
     held: Hold | None = None
 
@@ -68,6 +70,7 @@ class Posting:
             tries += 1
             self._figures.posts += 1
             self._figures.retried += tries > 1
+            self._figures.answers[str(answer.status or "none")] += 1
             self._figures.slowest_answer = max(self._figures.slowest_answer, now - began)
             if tries > 1:
                 answer = answer._replace(tries=tries)

@@ -15,6 +15,7 @@ import yaml
 from simulation.local_airflow import PROJECT, LocalAirflow
 from simulation.receiver import Receiver
 from simulation.tenant import CLIENT_ID, CLIENT_SECRET, Tenant
+from tests.support.traces import Traces
 
 NEVER = "0 0 1 1 *"
 """A schedule of which a DAG makes a first run when it is enabled, and then no other."""
@@ -50,6 +51,8 @@ OTHERS: dict[str, dict[str, Any]] = {
     "watched": {**WATCHING, "log_types": ["f"], "max_logs_per_run": 50},
     "failing": WATCHING,
     "triggerer_killed": {"watch": 1},
+    "traced": {},
+    "traced_failure": {},
 }
 
 
@@ -74,7 +77,10 @@ def running_airflow(home: Path, *, only_page: bool = False) -> Iterator[LocalAir
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "3",
         "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "10",
     }
-    with LocalAirflow(home / "airflow", dags=dags, environment=environment) as airflow:
+    with (
+        Traces().running() as traces,
+        LocalAirflow(home / "airflow", dags=dags, environment={**environment, **traces.settings}) as airflow,
+    ):
         airflow.wait_until(lambda: len(airflow.rows("select 1 from dag")) == len(routes) + 2, "the DAGs are there", 60)
         yield airflow
 

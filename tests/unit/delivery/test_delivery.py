@@ -60,6 +60,8 @@ def test_what_is_not_taken_for_now_is_tried_again_and_nothing_else_is_repeated(r
     running.run(lambda: [one_batch(made)])
     assert sorted(receiver.accepted) == [event.log_id for event in made]
     assert running.figures.retried == 3
+    status = answer[0] if isinstance(answer, tuple) else answer
+    assert running.figures.answers == {"200": 40, "none" if status == "reset" else str(status): 3}
     assert keeper.stored == Checkpoint(made[-1].position)
 
 

@@ -30,8 +30,8 @@ SETTINGS = """
 """
 REPORT = """
     route run_id mode window dry_run outcome read excluded below_level other_type not_matching undecided unknown_type selected
-    delivered_now delivered_before dead_lettered refused not_reached repeated retried posts slowest_answer first_event last_event
-    checkpoint_before checkpoint_after lag_seconds gap stopped api_requests token_requests unknown_types selected_types
+    delivered_now delivered_before dead_lettered refused not_reached repeated retried posts slowest_answer answers first_event
+    last_event checkpoint_before checkpoint_after lag_seconds gap stopped api_requests token_requests unknown_types selected_types
     first_selected last_selected sample set_aside notes api_limit api_remaining api_rate api_waited
 """
 CHECKPOINT = "log_id date seen saved_as hold_until hold_reason acknowledged saved_by saved_since start_from closed save sum"

@@ -1,4 +1,7 @@
-"""Metrics, alert rules, the dashboard and docs/monitoring.md agree; tests/runs/test_metrics.py tries them."""
+"""Metrics, alert rules, the dashboard and docs/monitoring.md agree, and spans and docs/tracing.md.
+
+tests/runs/test_metrics.py and tests/live/test_tracing.py try them.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,10 @@ import subprocess
 
 import pytest
 
+from auth0_webhooks.operators.ledger import Report
+from auth0_webhooks.operators.metrics import SPAN
 from tests.conftest import PROJECT
+from tests.support import traces
 from tests.support.metrics import DASHBOARD, INSTALL, MONITORING, queries, rules, sent_metrics
 
 DOCS = (PROJECT / "docs" / "monitoring.md").read_text(encoding="utf-8")
@@ -37,6 +43,11 @@ def test_the_panels_of_the_dashboard_are_apart_and_have_a_title_and_an_explanati
         assert panel["description"]
         assert {target["datasource"]["uid"] for target in panel["targets"]} == {"${datasource}"}
     assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
+
+
+def test_the_table_in_the_docs_has_each_attribute_of_a_span_and_the_report_has_each_of_them():
+    assert re.findall(r"(?m)^\| `auth0_webhooks\.(\w+)` \|", traces.DOCS) == list(SPAN)
+    assert {*SPAN, "answers"} <= vars(Report("", "")).keys()
 
 
 def test_each_alert_is_explained_in_the_docs():
