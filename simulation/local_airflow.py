@@ -135,13 +135,13 @@ class LocalAirflow:
         self._note({**self.pids(), name: process.pid})
 
     def _database_of(self, name: str) -> dict[str, str]:
-        """How long a component waits for SQLite: long, because a scheduler that finds it locked exits.
-
-        The API server can deadlock: its event loop may wait for the lock of a request that itself needs the event loop. A
-        short wait ends that with an error 500, after which its clients retry.
-        """
-        key = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
-        return {key: f"{self.environment[key].partition('?')[0]}?timeout=5"} if name == "api-server" else {}
+        """How a component waits for SQLite: for long, as a scheduler that finds it locked exits; but see ``sqlite_waits``."""
+        if name != "api-server":
+            return {}
+        return {
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS": "simulation.sqlite_waits.CONNECT_ARGS",
+            "PYTHONPATH": os.pathsep.join(filter(None, (str(PROJECT), self.environment.get("PYTHONPATH")))),
+        }
 
     def stop(self) -> None:
         """Stop every process group that was started: first with SIGTERM, then with SIGKILL."""

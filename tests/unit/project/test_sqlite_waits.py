@@ -1,0 +1,41 @@
+"""The local Airflow's API server never has its event loop wait for a lock that a request needs the loop to release."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+
+import pytest
+
+from simulation.sqlite_waits import CONNECT_ARGS
+
+INSERT = "insert into seen values (1)"
+
+
+def test_the_event_loop_gives_up_while_a_request_waits_until_the_lock_is_free(tmp_path):
+    def connect():
+        return sqlite3.connect(tmp_path / "airflow.db", check_same_thread=False, **CONNECT_ARGS)
+
+    holder, loop, request = connect(), connect(), connect()
+    holder.cursor().execute("create table seen (number)")
+    holder.cursor().execute("begin immediate")
+    outcomes = []
+
+    def wait_and_write():
+        try:
+            request.cursor().execute(INSERT)
+            outcomes.append("written")
+        except sqlite3.OperationalError as error:
+            outcomes.append(str(error))
+
+    waiting = threading.Thread(target=wait_and_write)
+    waiting.start()
+    # Tests run in the main thread, as uvicorn's event loop does.
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        loop.cursor().execute(INSERT)
+    assert outcomes == []
+    holder.commit()
+    waiting.join(60)
+    assert outcomes == ["written"]
+    for connection in (holder, loop, request):
+        connection.close()
