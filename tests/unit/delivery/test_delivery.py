@@ -165,12 +165,13 @@ def test_a_rewind_that_comes_with_a_failure_does_not_start_the_run_anew(receiver
     receiver.behave = lambda post: 401 if post.log_id >= log_id(131) else 200
     made = events(200)
     failing = delivery(receiver.url, keeper, made)
-    # The last save, after the failure, finds that someone has moved the checkpoint.
-    keeper.before_save = lambda _: (
-        setattr(keeper, "stored", Checkpoint(Position(log_id(50), None)))
-        if failing._error
-        else None  # its answer may be on its way
-    )
+
+    def move(_checkpoint):
+        wait_for(lambda: failing._error)
+        keeper.stored = Checkpoint(Position(log_id(50), None))
+
+    # The save that is under way when the run fails finds that someone has moved the checkpoint.
+    keeper.before_save = move
     with pytest.raises(EndpointWrongError):
         failing.run(lambda: [one_batch(made)])
     assert receiver.repeats == 0
