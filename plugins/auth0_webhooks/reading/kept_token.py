@@ -38,11 +38,8 @@ class KeptToken:
 
     def load(self) -> str | None:
         """The token; None if none is stored or it has expired."""
-        try:
-            token, good_until = json.loads(self._cipher.decrypt(self._parts()[0]))
-        except (InvalidToken, ValueError):
-            return None
-        return str(token) if good_until > time.time() else None
+        kept = self._decrypted(self._parts()[0])
+        return kept[0] if kept and kept[1] > time.time() else None
 
     def save(self, token: str, life: float) -> None:
         """Store a token that is valid for ``life`` seconds."""
@@ -59,10 +56,19 @@ class KeptToken:
     def tell(self, seen: Seen) -> None:
         """Store the rate limit beside the token."""
         token = self._parts()[0]
-        if token:
+        if self._decrypted(token):
             self._store.save(f"{token} {seen.dump()}")
 
     def _parts(self) -> tuple[str, str]:
         token, _, seen = (self._store.load() or "").partition(" ")
-        self._seen = parse_seen(seen)
+        # Beside the token of another tenant or client is another rate limit.
+        self._seen = parse_seen(seen) if self._decrypted(token) else Seen()
         return token, seen
+
+    def _decrypted(self, token: str) -> tuple[str, float] | None:
+        """The token and the time until which it is good; None if this client did not store it."""
+        try:
+            kept, good_until = json.loads(self._cipher.decrypt(token))
+            return str(kept), float(good_until)
+        except (InvalidToken, ValueError, TypeError):
+            return None

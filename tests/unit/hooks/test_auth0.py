@@ -314,6 +314,16 @@ def test_the_rate_limit_is_kept_beside_the_token_for_other_machines(tenant, monk
     assert not tenant.requests, "neither a request to the log nor one for a token"
 
 
+def test_a_connection_that_leads_to_another_tenant_takes_no_rate_limit_along(tenant, monkeypatch):
+    tenant.add_many(2000)
+    tenant.bucket, store = Bucket(10, 10, NEVER, "window"), Store()
+    read(tenant, store=store)
+    with Tenant().running() as other:
+        other.add_many(100)
+        set_connection(monkeypatch, "auth0_default", host=other.url, login=CLIENT_ID, password=CLIENT_SECRET)
+        assert read(other, store=store)[0] == ids(other)
+
+
 def test_a_rate_limit_with_room_is_not_stored(tenant):
     tenant.add_many(200)
     tenant.limit("self-service")
