@@ -14,6 +14,7 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
+from auth0_webhooks.page.plugin import PREFIX
 from auth0_webhooks.reading.window import SETTLE
 from auth0_webhooks.times import iso, parse_time
 from tests.live.support.browser import BROWSE, MISSING
@@ -85,7 +86,7 @@ def test_the_page_in_the_navigation_says_in_words_how_every_route_is(page):
 
 
 def test_the_tab_of_a_route_shows_its_runs_chart_checkpoint_and_dead_letters(page, stack):
-    page.open("signups")
+    page.open_in_airflow("signups")
     text = page.text()
     assert stack.last in text  # the checkpoint
     refused = times(stack.tenant, {"fp"})
@@ -124,7 +125,7 @@ def test_the_chart_gets_as_wide_as_the_window_and_takes_the_colours_of_the_theme
     def bar():
         return page.driver.execute_script("return getComputedStyle(document.documentElement).getPropertyValue('--bar').trim()")
 
-    page.open("signups").used()
+    page.open_in_airflow("signups").used()
     for dark in (False, True):
         page.in_theme(dark=dark)
         page.stack.airflow.wait_until(lambda: bar().strip("#") in drawn()[2], "the bars have the colour of the theme", 20)
@@ -134,7 +135,7 @@ def test_the_chart_gets_as_wide_as_the_window_and_takes_the_colours_of_the_theme
 
 
 def test_a_run_on_the_page_leads_to_the_run_in_airflow(page, stack):
-    page.open("signups")
+    page.open_in_airflow("signups")
     page.click("//table//tbody/tr[1]/th/a")
     page.driver.switch_to.default_content()
     ((run_id, _),) = stack.routes["signups"].runs()
@@ -144,7 +145,7 @@ def test_a_run_on_the_page_leads_to_the_run_in_airflow(page, stack):
 
 def test_a_viewer_sees_and_cannot_act(stack):
     with Page(stack, "viewer") as viewer:
-        viewer.open("logins")
+        viewer.open_in_airflow("logins")
         assert "You may view this route, but not act on it" in viewer.text()
         buttons = viewer.driver.find_elements(By.XPATH, "//div[@class='actions']/button")
         assert len(buttons) >= 5
@@ -153,7 +154,7 @@ def test_a_viewer_sees_and_cannot_act(stack):
 
 def test_without_a_login_the_page_shows_no_data(stack):
     with Page(stack) as anonymous:
-        anonymous.driver.get(f"{stack.airflow.url}/tenant-logs/page")
+        anonymous.driver.get(f"{stack.airflow.url}/{PREFIX}/page")
         assert "You are not logged in" in anonymous.text("//main[@aria-busy='false']")
         assert "logins" not in anonymous.driver.page_source
 
@@ -286,7 +287,7 @@ def test_forms_are_worked_by_keyboard_and_give_the_focus_back(page):
 
 @pytest.mark.parametrize("dark", [False, True])
 def test_the_theme_is_airflows(page, dark):
-    page.open("logins").in_theme(dark=dark)
+    page.open_in_airflow("logins").in_theme(dark=dark)
     if dark:
         page.driver.switch_to.default_content()
         page.picture("page-dark")
@@ -295,10 +296,10 @@ def test_the_theme_is_airflows(page, dark):
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("size", [(1300, 1500), (390, 844)])
 def test_axe_finds_no_barrier_in_the_list_in_a_route_and_in_a_form(page, dark, size):
-    with page.sized(*size):
-        page.open().in_theme(dark=dark)
+    with page.sized(*size), page.preferring(dark=dark):
+        page.open().has_theme(dark=dark)
         assert page.barriers() == {}
-        page.open("signups").in_theme(dark=dark).used()
+        page.open("signups").has_theme(dark=dark).used()
         page.click("//summary")
         assert page.barriers() == {}
         page.press("Replay a range …")
@@ -308,7 +309,7 @@ def test_axe_finds_no_barrier_in_the_list_in_a_route_and_in_a_form(page, dark, s
 
 def test_on_a_phone_nothing_is_cut_off(page):
     with page.sized(390, 844):
-        page.open()
+        page.open_in_airflow()
         assert fits(page)
         page.picture("page-phone")
         page.click("//a[normalize-space()='signups']")

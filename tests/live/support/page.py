@@ -6,6 +6,7 @@ import contextlib
 
 from selenium_axe_python import Axe
 
+from auth0_webhooks.page.plugin import PREFIX
 from tests.live.support.browser import Browser
 from tests.live.support.stack import PAGE
 
@@ -56,7 +57,7 @@ class Stack:
 
 
 class Page(Browser):
-    """A browser in which a user is logged in, inside the page's frame."""
+    """A browser in which a user is logged in."""
 
     def __init__(self, stack, user=None):
         super().__init__()
@@ -65,12 +66,19 @@ class Page(Browser):
             self.log_in(stack.airflow, user)
 
     def open(self, dag_id=None):
+        """The page by itself, which takes a fraction of the work of Airflow's UI around it: all routes, or one."""
+        return self._load(f"{PREFIX}/page?dag={dag_id}" if dag_id else f"{PREFIX}/page")
+
+    def open_in_airflow(self, dag_id=None):
         """All routes from the navigation's place, or the tab of a DAG; then inside the frame."""
-        path = f"dags/{dag_id}/plugin/auth0-webhook-route" if dag_id else "plugin/auth0-webhooks"
+        return self._load(f"dags/{dag_id}/plugin/auth0-webhook-route" if dag_id else "plugin/auth0-webhooks", framed=True)
+
+    def _load(self, path, *, framed=False):
         for _ in range(LOADS):
             self.driver.switch_to.default_content()
             self.driver.get(f"{self.stack.airflow.url}/{path}")
-            self.driver.switch_to.frame(self.find("//iframe"))
+            if framed:
+                self.driver.switch_to.frame(self.find("//iframe"))
             # A file of the page that a busy server did not deliver is not asked for again, so load it as a person would.
             with contextlib.suppress(AssertionError):
                 self.find("//main[@aria-busy='false']")
@@ -91,10 +99,24 @@ class Page(Browser):
         return self
 
     def in_theme(self, *, dark):
-        """In Airflow's dark or light theme, which the page follows."""
+        """In Airflow's dark or light theme, which the page follows in its frame."""
         self.driver.switch_to.default_content()
         self.driver.execute_script("document.documentElement.classList.toggle('dark', arguments[0])", dark)
         self.driver.switch_to.frame(self.find("//iframe"))
+        return self.has_theme(dark=dark)
+
+    @contextlib.contextmanager
+    def preferring(self, *, dark):
+        """A browser that prefers the dark or the light theme, which the page by itself follows."""
+        feature = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+        try:
+            yield
+        finally:
+            self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+    def has_theme(self, *, dark):
+        """Wait until the page is in the dark or the light theme."""
         has = "return document.documentElement.classList.contains('dark')"
         self.stack.airflow.wait_until(lambda: self.driver.execute_script(has) is dark, "the page follows", 20)
         return self

@@ -70,7 +70,9 @@ def running_airflow(home: Path, *, only_page: bool = False) -> Iterator[LocalAir
     environment = {
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin,viewer:viewer,operator:op",
         "AIRFLOW__CORE__PARALLELISM": "8",
-        # Parsing takes CPU from the tests. A DAG file that has changed is parsed at once nevertheless, see write_routes.
+        # Looks of the scheduler and parsing take CPU from the tests: ten looks a second take an eighth of a core.
+        # A DAG file that has changed is parsed at once nevertheless, see write_routes.
+        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.3",
         "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "120",
         # A dead worker is noticed after a minute instead of five; a starved one is not taken for dead.
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
