@@ -16,10 +16,9 @@ from tests.support.runner import Runner
 
 @pytest.fixture(scope="session")
 def airflow_home():
-    """A real Airflow database, made once a session, and a DAG folder whose routes file a test writes."""
+    """A real Airflow database, made once a session, and a DAG folder in which a test puts the files that it needs."""
     home = Path(os.environ["AIRFLOW_HOME"])
-    dags = shutil.copytree(PROJECT / "dags", home / "dags", ignore=shutil.ignore_patterns("__pycache__", "*.yaml"))
-    shutil.copy(PROJECT / "tests" / "support" / "dags" / "webhook_routes.py", dags)
+    (home / "dags").mkdir()
     initdb()
     return home
 
@@ -31,6 +30,9 @@ def route(airflow_home, request):
 
     with create_session() as session:
         session.query(Variable).delete()
+    for file in (airflow_home / "dags").glob("*.py"):
+        file.unlink()
+    shutil.copy(PROJECT / "tests" / "support" / "dags" / "webhook_routes.py", airflow_home / "dags")
     return Runner(airflow_home, "r_" + request.node.name.removeprefix("test_").split("[")[0][:60])
 
 

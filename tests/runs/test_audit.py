@@ -422,10 +422,7 @@ def test_the_day_is_summed_up_for_the_routes_that_ask_for_it(route, tenant, rece
 
 def test_a_param_that_the_audit_does_not_know_is_refused(route, tenant, kept):
     route.load()
-    folder = route.home / "dags"
-    from airflow.dag_processing.dagbag import DagBag
-
-    dag = DagBag(dag_folder=str(folder), bundle_path=folder).dags["auth0_webhook_audit"]
+    dag = route.shipped("webhook_audit")
     assert str(dag.test(logical_date=None, run_conf={"snice": "2026-11-22T10:00:00Z"}).state) == "failed"
 
 
