@@ -45,3 +45,12 @@ def route(airflow):
     """Makes a route of the live Airflow ready: ``route(name)`` gives it a tenant and a webhook of its own."""
     with routes_of(airflow) as make:
         yield make
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """One browser for all tests: a new one has to compile Airflow's UI again."""
+    from tests.live.support.page import Page  # only the tests with a browser need what it imports
+
+    with Page() as page:
+        yield page

@@ -18,7 +18,7 @@ from auth0_webhooks.page.plugin import PREFIX
 from auth0_webhooks.reading.window import SETTLE
 from auth0_webhooks.times import iso, parse_time
 from tests.live.support.browser import BROWSE, MISSING
-from tests.live.support.page import DEAD_LETTERS, Page, Stack, behave
+from tests.live.support.page import DEAD_LETTERS, Stack, behave
 from tests.live.support.stack import routes_of
 
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING)
@@ -30,18 +30,20 @@ def stack(airflow):
         yield Stack(make)
 
 
-@pytest.fixture(scope="module")
-def operator(stack):
-    with Page(stack, "operator") as page:
-        yield page
+@pytest.fixture
+def window(browser, stack):
+    """The browser, on the page of these routes."""
+    browser.stack = stack
+    return browser
 
 
 @pytest.fixture
-def page(operator, stack):
+def page(window, stack):
     """The operator's browser, no run under way; the webhooks answer as they did at first."""
+    window.log_in(stack.airflow, "operator")
     stack.idle()
     stack.receiver.behave = behave
-    return operator
+    return window
 
 
 def entered(moment):
@@ -143,20 +145,20 @@ def test_a_run_on_the_page_leads_to_the_run_in_airflow(page, stack):
     assert run_id.split("__")[0] in page.driver.current_url
 
 
-def test_a_viewer_sees_and_cannot_act(stack):
-    with Page(stack, "viewer") as viewer:
-        viewer.open_in_airflow("logins")
-        assert "You may view this route, but not act on it" in viewer.text()
-        buttons = viewer.driver.find_elements(By.XPATH, "//div[@class='actions']/button")
-        assert len(buttons) >= 5
-        assert not any(button.is_enabled() for button in buttons)
+def test_a_viewer_sees_and_cannot_act(window, stack):
+    window.log_in(stack.airflow, "viewer")
+    window.open_in_airflow("logins")
+    assert "You may view this route, but not act on it" in window.text()
+    buttons = window.driver.find_elements(By.XPATH, "//div[@class='actions']/button")
+    assert len(buttons) >= 5
+    assert not any(button.is_enabled() for button in buttons)
 
 
-def test_without_a_login_the_page_shows_no_data(stack):
-    with Page(stack) as anonymous:
-        anonymous.driver.get(f"{stack.airflow.url}/{PREFIX}/page")
-        assert "You are not logged in" in anonymous.text("//main[@aria-busy='false']")
-        assert "logins" not in anonymous.driver.page_source
+def test_without_a_login_the_page_shows_no_data(window, stack):
+    window.log_out()
+    window.driver.get(f"{stack.airflow.url}/{PREFIX}/page")
+    assert "You are not logged in" in window.text("//main[@aria-busy='false']")
+    assert "logins" not in window.driver.page_source
 
 
 def test_run_now_delivers_what_is_new(page, stack):
@@ -324,18 +326,18 @@ def fits(page):
     return width <= shown
 
 
-def test_a_connection_of_the_tenants_own_type_has_labelled_fields(stack):
-    with Page(stack, "admin") as admin:
-        admin.driver.get(f"{stack.airflow.url}/connections")
-        admin.click("//button[contains(., 'Add Connection')]")
-        admin.find("//input[@name='connection_id']").send_keys("auth0_default")
-        admin.click("//*[@role='dialog']//*[@role='combobox']")
-        admin.driver.switch_to.active_element.send_keys("Auth0")
-        admin.find("//*[@role='option'][contains(., 'Auth0 tenant')]")
-        admin.driver.switch_to.active_element.send_keys(Keys.ENTER)
-        for label in ("Tenant domain", "Client ID", "Client secret"):
-            admin.find(f"//*[@role='dialog']//label[contains(., '{label}')]")
-        admin.picture("connection-form", "//*[@role='dialog']")
+def test_a_connection_of_the_tenants_own_type_has_labelled_fields(window, stack):
+    window.log_in(stack.airflow, "admin")
+    window.driver.get(f"{stack.airflow.url}/connections")
+    window.click("//button[contains(., 'Add Connection')]")
+    window.find("//input[@name='connection_id']").send_keys("auth0_default")
+    window.click("//*[@role='dialog']//*[@role='combobox']")
+    window.driver.switch_to.active_element.send_keys("Auth0")
+    window.find("//*[@role='option'][contains(., 'Auth0 tenant')]")
+    window.driver.switch_to.active_element.send_keys(Keys.ENTER)
+    for label in ("Tenant domain", "Client ID", "Client secret"):
+        window.find(f"//*[@role='dialog']//label[contains(., '{label}')]")
+    window.picture("connection-form", "//*[@role='dialog']")
 
 
 def test_test_runs_on_a_worker_and_says_what_the_webhook_answered(stack):

@@ -23,7 +23,7 @@ PICTURES = PROJECT / "docs" / "images"
 
 
 class Browser:
-    """One window. Elements are found by XPath and waited for."""
+    """One window, in which users log in one after the other. Elements are found by XPath and waited for."""
 
     def __init__(self):
         options = webdriver.ChromeOptions()
@@ -42,6 +42,7 @@ class Browser:
         ):
             options.add_argument(argument)
         self.driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(CHROMEDRIVER))
+        self.user = None
 
     def __enter__(self):
         return self
@@ -49,12 +50,23 @@ class Browser:
     def __exit__(self, *_):
         self.driver.quit()
 
+    def log_out(self):
+        """Forget every login."""
+        self.driver.switch_to.default_content()
+        self.driver.execute_cdp_cmd("Network.clearBrowserCookies", {})
+        self.user = None
+
     def log_in(self, airflow, user):
-        """Log in to the UI, with a password."""
+        """Log in to the UI, with a password; not again who is logged in."""
+        self.driver.switch_to.default_content()
+        if user == self.user:
+            return
+        self.log_out()
         self.driver.get(f"{airflow.url}/auth/login")
         self.find("//input[@name='username']").send_keys(user)
         self.find("//input[@name='password']").send_keys(airflow.passwords[user], Keys.ENTER)
         self.find(BROWSE)
+        self.user = user
 
     def find(self, xpath, seconds=30.0):
         """The first visible element, or an error that says which did not come."""

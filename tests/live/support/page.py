@@ -57,13 +57,9 @@ class Stack:
 
 
 class Page(Browser):
-    """A browser in which a user is logged in."""
+    """A browser on the page. ``stack`` is set once its routes have run."""
 
-    def __init__(self, stack, user=None):
-        super().__init__()
-        self.stack = stack
-        if user:
-            self.log_in(stack.airflow, user)
+    stack = None
 
     def open(self, dag_id=None):
         """The page by itself, which takes a fraction of the work of Airflow's UI around it: all routes, or one."""

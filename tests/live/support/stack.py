@@ -72,7 +72,7 @@ def running_airflow(home: Path, *, only_page: bool = False) -> Iterator[LocalAir
         "AIRFLOW__CORE__PARALLELISM": "8",
         # Looks of the scheduler and parsing take CPU from the tests: ten looks a second take an eighth of a core.
         # A DAG file that has changed is parsed at once nevertheless, see write_routes.
-        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.3",
+        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
         "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "120",
         # A dead worker is noticed after a minute instead of five; a starved one is not taken for dead.
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
