@@ -17,12 +17,14 @@ from bench.support.results import Figure, Part, at_least, at_most
 from simulation.tenant import CLIENT_ID, CLIENT_SECRET, Tenant
 from simulation.tenant_limits import PLANS, Bucket
 
-EVENTS = 3_000
+EVENTS = 2_000
 ROUTES = 20
 BETWEEN_RUNS = 3.0
 """Seconds between two runs, which is what Airflow, filter and deliver take."""
 WATCH = 3.0
 CONN_ID = "auth0_bench"
+CONNECTION = f"AIRFLOW_CONN_{CONN_ID.upper()}"
+"""The environment variable of the connection to the tenant."""
 CASES = [(plan, kind) for plan in PLANS for kind in ("drip", "window")]
 WORDS = {"drip": "bit by bit", "window": "in windows"}
 
@@ -161,9 +163,10 @@ def _at_once(say: Callable[[str], None]) -> Part:
         with _tenant() as tenant:
             tenant.add("s")
             tenant.limit(plan, "drip")
-            context = multiprocessing.get_context("spawn")
-            barrier, found = context.Barrier(ROUTES), context.Queue()
-            routes = [context.Process(target=_route, args=(barrier, found)) for _ in range(ROUTES)]
+            context = multiprocessing.get_context("forkserver")
+            context.set_forkserver_preload(["auth0_webhooks.hooks.auth0", "auth0_webhooks.reading.live"])
+            barrier, found, connection = context.Barrier(ROUTES), context.Queue(), os.environ[CONNECTION]
+            routes = [context.Process(target=_route, args=(barrier, found, connection)) for _ in range(ROUTES)]
             for route in routes:
                 route.start()
             took = [found.get(timeout=300) for _ in routes]
@@ -181,12 +184,13 @@ def _at_once(say: Callable[[str], None]) -> Part:
     return part
 
 
-def _route(barrier: Any, found: Any) -> None:
+def _route(barrier: Any, found: Any, connection: str) -> None:
     """One route's reading, in a process of its own."""
     from auth0_webhooks.hooks.auth0 import TenantHook
     from auth0_webhooks.model.events import Position
     from auth0_webhooks.reading.live import Reading
 
+    os.environ[CONNECTION] = connection  # the fork server has the environment of its start
     barrier.wait()
     began = time.monotonic()
     read = sum(1 for _ in Reading(TenantHook(CONN_ID), Position("0", None), 20_000, settle=0.0).events())
@@ -214,5 +218,5 @@ def _tenant() -> Iterator[Any]:
     tenant.log_token_requests = False
     with tenant.running():
         fields = {"conn_type": "http", "host": tenant.url, "login": CLIENT_ID, "password": CLIENT_SECRET}
-        os.environ[f"AIRFLOW_CONN_{CONN_ID.upper()}"] = json.dumps(fields)
+        os.environ[CONNECTION] = json.dumps(fields)
         yield tenant

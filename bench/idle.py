@@ -13,7 +13,7 @@ from bench.routes import UNPAUSED, routes_of, wait_for_first_runs
 from bench.support.results import Figure, Part, at_most
 from bench.support.stack import Stack, stack
 
-COUNTS = (1, 40, 100)
+COUNTS = (1, 40)
 QUIET_SECONDS = 35.0
 """How long Airflow is watched while nothing is due: its DAG processor reads the files every 30 seconds."""
 TICK = 300.0

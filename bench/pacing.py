@@ -44,7 +44,7 @@ class Receiver:
 RECEIVERS = (
     Receiver("20 ms", 4_000, 0.02),
     Receiver("50 ms", 4_000, 0.05),
-    Receiver("200 ms", 2_000, 0.2),
+    Receiver("200 ms", 1_000, 0.2),
     Receiver("20 ms, 429 above 300 a second", 1_200, 0.02, most=300),
     Receiver("20 ms, and 2 ms more for each other one", 1_200, 0.02, slower=0.002),
 )
@@ -87,7 +87,12 @@ def run(say: Callable[[str], None]) -> list[Part]:
                 f"{said} / {of_50}" if receiver.most else "",
             )
         )
-        part.targets.append(at_least(ratio, 0.5))
+        why = (
+            "`auto` begins with one call at a time, and allows one more after each round of answers: 100 only after 100 rounds, "
+            f"{receiver.latency * 100:g} s. The best number sends all {receiver.events:,} events in "
+            f"{receiver.events / Figure('', tuple(fixed for fixed, _ in pairs)).median:.1f} s."
+        )
+        part.targets.append(at_least(ratio, 0.5, why))
         if receiver.most:
             share = Figure("429s of auto / of a fixed 50", tuple(count / max(of_50, 1) for count in refusals))
             part.targets.append(at_most(share, 0.5))

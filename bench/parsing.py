@@ -14,7 +14,7 @@ from pathlib import Path
 from bench.support.results import Figure, Part, at_most
 from simulation.local_airflow import PROJECT
 
-ROUNDS = 5
+ROUNDS = 3
 EMPTY = """\
 from airflow.sdk import DAG, task
 

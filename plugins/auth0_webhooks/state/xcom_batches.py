@@ -25,8 +25,9 @@ OPEN_BATCHES = "open_batches"
 
 It holds the run's id, and once their removal has begun, also when.
 """
-KEPT = 16_000_000
-"""So many characters of a run's batches are kept from their check until they are used; the rest is pulled again."""
+KEPT = 4_000_000
+"""So many characters of a run's batches are kept from their check until they are used: those of some 7,000 events. The rest is
+pulled again."""
 REMOVING = timedelta(minutes=10)
 """So long after its beginning a removal counts as cut off."""
 
