@@ -51,10 +51,18 @@ class LocalAirflow:
 
     :param dags: the DAG folder; the project's by default.
     :param environment: more environment variables, such as ``AIRFLOW_CONN_*``.
+    :param supervised: whether somebody starts a component again that ends by itself; otherwise that is an error.
     """
 
-    def __init__(self, home: Path, *, dags: Path = PROJECT / "dags", environment: dict[str, str] | None = None) -> None:
-        self.home, self.dags = home, dags
+    def __init__(
+        self,
+        home: Path,
+        *,
+        dags: Path = PROJECT / "dags",
+        environment: dict[str, str] | None = None,
+        supervised: bool = False,
+    ) -> None:
+        self.home, self.dags, self.supervised = home, dags, supervised
         self.port = _free_port()
         self._token = ""
         # The user's own Airflow settings and home must not affect this Airflow.
@@ -90,7 +98,7 @@ class LocalAirflow:
     def attach(cls, home: Path) -> Self:
         """The Airflow that another process started in ``home`` and will stop."""
         known = json.loads((home / "running.json").read_text(encoding="utf-8"))
-        airflow = cls(home, dags=Path(known["dags"]))
+        airflow = cls(home, dags=Path(known["dags"]), supervised=known["supervised"])
         airflow.port, airflow.environment = known["port"], known["environment"]
         return airflow
 
@@ -162,11 +170,21 @@ class LocalAirflow:
         return known
 
     def _note(self, pids: dict[str, int]) -> None:
-        known = {"port": self.port, "dags": str(self.dags), "environment": self.environment, "pids": pids}
+        known = {
+            "port": self.port,
+            "dags": str(self.dags),
+            "environment": self.environment,
+            "supervised": self.supervised,
+            "pids": pids,
+        }
         temporary = self.home / "running.tmp"
         temporary.touch(mode=0o600)  # the environment holds keys
         temporary.write_text(json.dumps(known), encoding="utf-8")
         temporary.replace(self.home / "running.json")
+
+    def ended(self) -> list[str]:
+        """The components that have ended by themselves."""
+        return [name for name, pid in self.pids().items() if not _is_alive(pid) and self.pids().get(name) == pid]
 
     def kill_component(self, name: str) -> None:
         """Kill one component and all its descendants."""
@@ -268,14 +286,14 @@ class LocalAirflow:
         """Wait for a condition that an idle machine meets within ``seconds``; raise as soon as a component exits."""
         deadline = time.monotonic() + seconds * PATIENCE
         while not condition():
-            for name, pid in self.pids().items():
-                if not _is_alive(pid) and self.pids().get(name) == pid:
-                    raise RuntimeError(f"airflow {name} exited unexpectedly:\n{self._tail(name)}")
+            for name in () if self.supervised else self.ended():
+                raise RuntimeError(f"airflow {name} exited unexpectedly:\n{self.tail(name)}")
             if time.monotonic() > deadline:
-                raise TimeoutError(f"not within {seconds * PATIENCE:.0f} s: {what}\n{self._tail('scheduler')}")
+                raise TimeoutError(f"not within {seconds * PATIENCE:.0f} s: {what}\n{self.tail('scheduler')}")
             time.sleep(0.2)
 
-    def _tail(self, name: str) -> str:
+    def tail(self, name: str) -> str:
+        """The end of what a component has printed."""
         return (self.home / f"{name}.out").read_text(encoding="utf-8", errors="replace")[-3000:]
 
     def is_healthy(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import threading
 import urllib.error
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -74,17 +75,42 @@ def running_airflow(home: Path, *, only_page: bool = False) -> Iterator[LocalAir
         # A DAG file that has changed is parsed at once nevertheless, see write_routes.
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
         "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "120",
-        # A dead worker is noticed after a minute instead of five; a starved one is not taken for dead.
-        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
+        # A dead worker is noticed after 90 seconds instead of five minutes; a starved one is not taken for dead.
+        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "90",
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "3",
         "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "10",
     }
     with (
         Traces().running() as traces,
-        LocalAirflow(home / "airflow", dags=dags, environment={**environment, **traces.settings}) as airflow,
+        LocalAirflow(home / "airflow", dags=dags, environment={**environment, **traces.settings}, supervised=True) as airflow,
+        supervising(airflow),
     ):
         airflow.wait_until(lambda: len(airflow.rows("select 1 from dag")) == len(routes) + 2, "the DAGs are there", 60)
         yield airflow
+
+
+@contextlib.contextmanager
+def supervising(airflow: LocalAirflow) -> Iterator[None]:
+    """Start a component again that ends by itself, as a service manager does.
+
+    Airflow's scheduler ends with an IntegrityError where it gives up a task that reports its end in the same moment (3.3.2: both
+    note the try in ``task_instance_history``), as one may whose API server was away for long.
+    """
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(1):
+            for name in airflow.ended():
+                print(f"airflow {name} has ended and is started again:\n{airflow.tail(name)}", flush=True)
+                airflow.start_component(name)
+
+    supervisor = threading.Thread(target=look, daemon=True)
+    supervisor.start()
+    try:
+        yield
+    finally:
+        over.set()
+        supervisor.join()
 
 
 def write_routes(airflow: LocalAirflow, text: str) -> None:
