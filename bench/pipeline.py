@@ -144,7 +144,8 @@ def _end_to_end(measured: dict[str, list[dict[str, float]]], mapped: tuple[float
     )
 
     def between(backlog: str) -> float:
-        return figure(backlog, "seconds").median - sum(figure(backlog, f"seconds of {task}").median for task in TASKS)
+        tasks = sum(figure(backlog, f"seconds of {task}").median for task in TASKS)
+        return max(0.0, figure(backlog, "seconds").median - tasks)  # deliver goes on after the last arrival
 
     def profile(backlog: str) -> str:
         total, *tasks = (figure(backlog, what).median for what in ("seconds", *(f"seconds of {task}" for task in TASKS)))
