@@ -12,7 +12,7 @@ from airflow.sdk.definitions.param import ParamsDict
 from auth0_webhooks.filtering.log_types import LEVELS, log_types
 from auth0_webhooks.names import DELIVER, FETCH, FILTER, TENANT_TAG
 from auth0_webhooks.operators.alarm import note_failure, note_success
-from auth0_webhooks.operators.assets import delivered_alias, drain_alias, new_events_asset
+from auth0_webhooks.operators.assets import delivered_alias, delivered_asset, drain_alias, new_events_asset
 from auth0_webhooks.operators.base import LONGEST_RETRY_DELAY, AnswerRetryPolicy
 from auth0_webhooks.operators.deliver import DeliverOperator
 from auth0_webhooks.operators.fetch import FetchOperator
@@ -112,6 +112,9 @@ def add_tasks(
         "checkpoint behind what was acknowledged (a replay or backfill keeps its own position). The report of the run is in its "
         "log and in its XCom `report`. After success, and after the last failure, the batches are removed; clearing this "
         "task alone then fails and says so.",
+        # Airflow makes the asset of an outlet's alias with its first event: of two tasks that do so in the same moment it sets
+        # one to failed, whatever it delivered (3.3.2). It makes an inlet's when it reads the DAG file.
+        inlets=[delivered_asset(route)],
         outlets=[drain_alias(route), delivered_alias(route)],
         on_success_callback=[remove_batches, note_success, *on_success],
         **after_another,

@@ -17,6 +17,14 @@ from tests.support.runner import asset_events, hours_ago, spread, wanted
 pytestmark = [pytest.mark.airflow, pytest.mark.usefixtures("airflow_home", "connections")]
 
 
+def test_what_other_dags_start_after_is_there_before_the_first_delivery(route, tenant):
+    """Two runs that made it in the same moment would fail one of them."""
+    tenant.log_token_requests = False
+    assert route.run() == "success"
+    assert route.states["deliver"] == "skipped"
+    assert route.rows("select count(*) from asset where name = :name", name=f"{route.name}_delivered") == [(1,)]
+
+
 def test_a_run_at_its_limit_asks_for_the_next_and_the_last_one_does_not(route, tenant, receiver):
     route.settings = {"max_logs_per_run": 120}
     spread(tenant, 300)
