@@ -51,7 +51,8 @@ class LocalAirflow:
 
     :param dags: the DAG folder; the project's by default.
     :param environment: more environment variables, such as ``AIRFLOW_CONN_*``.
-    :param supervised: whether somebody starts a component again that ends by itself; otherwise that is an error.
+    :param supervised: whether somebody starts a component again that ends by itself once Airflow is up; otherwise that is an
+        error, as it is before.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class LocalAirflow:
         environment: dict[str, str] | None = None,
         supervised: bool = False,
     ) -> None:
-        self.home, self.dags, self.supervised = home, dags, supervised
+        self.home, self.dags, self.supervised, self._is_up = home, dags, supervised, False
         self.port = _free_port()
         self._token = ""
         # The user's own Airflow settings and home must not affect this Airflow.
@@ -99,7 +100,7 @@ class LocalAirflow:
         """The Airflow that another process started in ``home`` and will stop."""
         known = json.loads((home / "running.json").read_text(encoding="utf-8"))
         airflow = cls(home, dags=Path(known["dags"]), supervised=known["supervised"])
-        airflow.port, airflow.environment = known["port"], known["environment"]
+        airflow.port, airflow.environment, airflow._is_up = known["port"], known["environment"], True
         return airflow
 
     @property
@@ -128,6 +129,7 @@ class LocalAirflow:
         for name in COMPONENTS:
             self.start_component(name)
         self.wait_until(self.is_healthy, "Airflow is up", START_SECONDS)
+        self._is_up = True
 
     def start_component(self, name: str) -> None:
         """Start one component in a process group of its own, its output in ``home/NAME.out``."""
@@ -286,7 +288,7 @@ class LocalAirflow:
         """Wait for a condition that an idle machine meets within ``seconds``; raise as soon as a component exits."""
         deadline = time.monotonic() + seconds * PATIENCE
         while not condition():
-            for name in () if self.supervised else self.ended():
+            for name in () if self.supervised and self._is_up else self.ended():
                 raise RuntimeError(f"airflow {name} exited unexpectedly:\n{self.tail(name)}")
             if time.monotonic() > deadline:
                 raise TimeoutError(f"not within {seconds * PATIENCE:.0f} s: {what}\n{self.tail('scheduler')}")
