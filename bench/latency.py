@@ -10,9 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from auth0_webhooks.waits import WAITS
-from bench.pipeline import ended, moment
 from bench.support.results import Figure, Part, at_most, draw
-from bench.support.stack import NEVER, stack
+from bench.support.stack import NEVER, moment, stack
 
 ROUTE = {
     "auth0_conn_id": "auth0_bench",
@@ -36,7 +35,7 @@ def run(say: Callable[[str], None]) -> list[Part]:
         stack(Path(home), {"latency": ROUTE}) as up,
     ):
         up.switch("latency", on=True)
-        up.airflow.wait_until(lambda: up.airflow.runs("latency") and ended(up, "latency"), "the scheduled run ends", 120)
+        up.airflow.wait_until(lambda: up.airflow.runs("latency") and up.has_ended("latency"), "the scheduled run ends", 120)
         up.webhook.forget()
         took, stages = [], []
         for number in range(UNMEASURED + LATENCIES):

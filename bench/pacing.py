@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import multiprocessing
+import statistics
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -90,7 +91,7 @@ def run(say: Callable[[str], None]) -> list[Part]:
         why = (
             "`auto` begins with one call at a time, and allows one more after each round of answers: 100 only after 100 rounds, "
             f"{receiver.latency * 100:g} s. The best number sends all {receiver.events:,} events in "
-            f"{receiver.events / Figure('', tuple(fixed for fixed, _ in pairs)).median:.1f} s."
+            f"{receiver.events / statistics.median(fixed for fixed, _ in pairs):.1f} s."
         )
         part.targets.append(at_least(ratio, 0.5, why))
         if receiver.most:

@@ -6,13 +6,12 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from auth0_webhooks.waits import WAITS
 from bench.support.results import Figure, Part, Target, at_least, at_most, draw
-from bench.support.stack import NEVER, Stack, Watcher, stack
+from bench.support.stack import NEVER, Stack, Watcher, moment, stack
 
 BACKLOGS = {1_000: 1, 10_000: 1, 20_000: 3, 100_000: 1}
 """The number of waiting events, and of rounds for each."""
@@ -69,7 +68,7 @@ def _backlog(up: Stack, name: str, size: int, say: Callable[[str], None], *, eac
     with Watcher(up.airflow, name) as watcher:
         up.switch(name, on=True)
         up.airflow.wait_until(lambda: up.webhook.counted().posts >= size // each, f"{size} events arrive", 60 + size / 100)
-        up.airflow.wait_until(lambda: ended(up, name), "the runs end", 120)
+        up.airflow.wait_until(lambda: up.has_ended(name), "the runs end", 120)
     up.switch(name, on=False)
     counted = up.webhook.counted()
     # An array ends with the batch that its events are in.
@@ -95,17 +94,6 @@ def _backlog(up: Stack, name: str, size: int, say: Callable[[str], None], *, eac
         "xcom": sum(watcher.xcom.values()) / MB,
         **{task: watcher.memory.get(task, 0) / MB for task in TASKS},
     }
-
-
-def moment(stored: str) -> float:
-    """Seconds since 1970 of a date-time in Airflow's SQLite."""
-    return datetime.fromisoformat(stored).replace(tzinfo=timezone.utc).timestamp()
-
-
-def ended(up: Stack, name: str) -> bool:
-    """Whether all runs of a DAG have ended, and no other is asked for."""
-    waiting = up.airflow.rows("select 1 from asset_dag_run_queue where target_dag_id = ?", name)
-    return not waiting and all(state in {"success", "failed"} for _, state in up.airflow.runs(name))
 
 
 def _end_to_end(measured: dict[str, list[dict[str, float]]], mapped: tuple[float, float]) -> Part:
@@ -215,7 +203,7 @@ def _mapped(up: Stack, say: Callable[[str], None]) -> tuple[float, float]:
         if dag_id == "mapped":
             up.trigger(dag_id, "bench")
         up.airflow.wait_until(lambda: up.webhook.counted().posts >= MAPPED, "the events arrive", 240)
-        up.airflow.wait_until(lambda dag_id=dag_id: ended(up, dag_id), "the run ends", 120)
+        up.airflow.wait_until(lambda dag_id=dag_id: up.has_ended(dag_id), "the run ends", 120)
         up.switch(dag_id, on=False)
         ((began,),) = up.airflow.rows("select min(queued_at) from dag_run where dag_id = ?", dag_id)
         rates.append(MAPPED / (up.webhook.counted().last - moment(began)))
@@ -228,7 +216,7 @@ def _idle(up: Stack, say: Callable[[str], None]) -> Part:
     up.tenant("add_many", 1)
     for dag_id in ("idle", "empty"):
         up.switch(dag_id, on=True)
-    up.airflow.wait_until(lambda: up.airflow.runs("idle") and ended(up, "idle"), "the scheduled run ends", 120)
+    up.airflow.wait_until(lambda: up.airflow.runs("idle") and up.has_ended("idle"), "the scheduled run ends", 120)
     measured: dict[str, list[dict[str, float]]] = {"idle": [], "empty": []}
     for number in range(IDLE_ROUNDS + 1):
         for dag_id, rounds in measured.items():

@@ -51,19 +51,10 @@ class LocalAirflow:
 
     :param dags: the DAG folder; the project's by default.
     :param environment: more environment variables, such as ``AIRFLOW_CONN_*``.
-    :param supervised: whether somebody starts a component again that ends by itself once Airflow is up; otherwise that is an
-        error, as it is before.
     """
 
-    def __init__(
-        self,
-        home: Path,
-        *,
-        dags: Path = PROJECT / "dags",
-        environment: dict[str, str] | None = None,
-        supervised: bool = False,
-    ) -> None:
-        self.home, self.dags, self.supervised, self._is_up = home, dags, supervised, False
+    def __init__(self, home: Path, *, dags: Path = PROJECT / "dags", environment: dict[str, str] | None = None) -> None:
+        self.home, self.dags, self._attached = home, dags, False
         self.port = _free_port()
         self._token = ""
         # The user's own Airflow settings and home must not affect this Airflow.
@@ -97,10 +88,10 @@ class LocalAirflow:
 
     @classmethod
     def attach(cls, home: Path) -> Self:
-        """The Airflow that another process started in ``home`` and will stop."""
+        """The Airflow that another process started in ``home``, and looks after until it stops it."""
         known = json.loads((home / "running.json").read_text(encoding="utf-8"))
-        airflow = cls(home, dags=Path(known["dags"]), supervised=known["supervised"])
-        airflow.port, airflow.environment, airflow._is_up = known["port"], known["environment"], True
+        airflow = cls(home, dags=Path(known["dags"]))
+        airflow.port, airflow.environment, airflow._attached = known["port"], known["environment"], True
         return airflow
 
     @property
@@ -129,7 +120,6 @@ class LocalAirflow:
         for name in COMPONENTS:
             self.start_component(name)
         self.wait_until(self.is_healthy, "Airflow is up", START_SECONDS)
-        self._is_up = True
 
     def start_component(self, name: str) -> None:
         """Start one component in a process group of its own, its output in ``home/NAME.out``."""
@@ -145,11 +135,11 @@ class LocalAirflow:
         self._note({**self.pids(), name: process.pid})
 
     def _database_of(self, name: str) -> dict[str, str]:
-        """How a component waits for SQLite: for long, as a scheduler that finds it locked exits; but see ``sqlite_waits``."""
+        """How a component waits for SQLite: for long, as a scheduler exits that finds it locked; see ``sqlite_connection``."""
         if name != "api-server":
             return {}
         return {
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS": "simulation.sqlite_waits.CONNECT_ARGS",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS": "simulation.sqlite_connection.CONNECT_ARGS",
             "PYTHONPATH": os.pathsep.join(filter(None, (str(PROJECT), self.environment.get("PYTHONPATH")))),
         }
 
@@ -172,13 +162,7 @@ class LocalAirflow:
         return known
 
     def _note(self, pids: dict[str, int]) -> None:
-        known = {
-            "port": self.port,
-            "dags": str(self.dags),
-            "environment": self.environment,
-            "supervised": self.supervised,
-            "pids": pids,
-        }
+        known = {"port": self.port, "dags": str(self.dags), "environment": self.environment, "pids": pids}
         temporary = self.home / "running.tmp"
         temporary.touch(mode=0o600)  # the environment holds keys
         temporary.write_text(json.dumps(known), encoding="utf-8")
@@ -285,10 +269,13 @@ class LocalAirflow:
         return str(self.run_state(dag_id, run_id))
 
     def wait_until(self, condition: Any, what: str, seconds: float) -> None:
-        """Wait for a condition that an idle machine meets within ``seconds``; raise as soon as a component exits."""
+        """Wait for a condition that an idle machine meets within ``seconds``; raise as soon as a component exits.
+
+        Not where another process looks after the components.
+        """
         deadline = time.monotonic() + seconds * PATIENCE
         while not condition():
-            for name in () if self.supervised and self._is_up else self.ended():
+            for name in () if self._attached else self.ended():
                 raise RuntimeError(f"airflow {name} exited unexpectedly:\n{self.tail(name)}")
             if time.monotonic() > deadline:
                 raise TimeoutError(f"not within {seconds * PATIENCE:.0f} s: {what}\n{self.tail('scheduler')}")

@@ -10,6 +10,7 @@ import threading
 import urllib.error
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,6 +90,11 @@ class Stack:
     def start(self, dag_id: str, run_id: str) -> None:
         """Start a run."""
         self._rest("POST", f"/dags/{dag_id}/dagRuns", dag_run_id=run_id, logical_date=None)
+
+    def has_ended(self, dag_id: str) -> bool:
+        """Whether all runs of a DAG have ended, and no other is asked for."""
+        waiting = self.airflow.rows("select 1 from asset_dag_run_queue where target_dag_id = ?", dag_id)
+        return not waiting and all(state in {"success", "failed"} for _, state in self.airflow.runs(dag_id))
 
     def wait_for_all_runs(self) -> None:
         """Wait until no run is under way, and none is asked for."""
@@ -219,6 +225,11 @@ class Watcher:
                 "select run_id, task_id, key, length(value) from xcom where dag_id = ?", self.dag_id
             ):
                 self.xcom[tuple(key)] = length
+
+
+def moment(stored: str) -> float:
+    """Seconds since 1970 of a date-time in Airflow's SQLite."""
+    return datetime.fromisoformat(stored).replace(tzinfo=timezone.utc).timestamp()
 
 
 def _family(pid: int) -> list[psutil.Process]:

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.live.support.stack import running_airflow
+from tests.live.support.stack import running_airflow, supervising
 from tests.support.processes import beside, run
 
 AT_ONCE = 4
@@ -32,7 +32,7 @@ def main(arguments: list[str]) -> int:
     side_by_side = (*pytest, "-n", str(AT_ONCE), "--dist")
     home = tempfile.TemporaryDirectory(prefix="auth0-webhooks-live-", ignore_cleanup_errors=True)
     with beside([*pytest, *browser, *arguments]) as pages:
-        with home as folder_of_airflow, running_airflow(Path(folder_of_airflow)) as airflow:
+        with home as folder_of_airflow, running_airflow(Path(folder_of_airflow)) as airflow, supervising(airflow):
             environment = {**os.environ, "LIVE_AIRFLOW": str(airflow.home)}
             ended = [
                 run([*side_by_side, *which, *arguments], env=environment)

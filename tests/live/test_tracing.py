@@ -8,7 +8,7 @@ import pytest
 
 from auth0_webhooks.operators.metrics import SPAN
 from simulation.tenant import CLIENT_SECRET
-from tests.support.traces import DOCS, received
+from tests.support.telemetry.traces import DOCS, received
 
 TASKS = ("fetch", "filter", "deliver")
 OURS = "auth0_webhooks."

@@ -235,10 +235,8 @@ def several(route, **routes):
         path.write_text(yaml.safe_dump({"routes": routes}), encoding="utf-8")
 
     def run(name):
-        from airflow.dag_processing.dagbag import DagBag
-
         load()
-        return str(DagBag(dag_folder=str(path.parent), bundle_path=path.parent).dags[name].test(logical_date=None).state)
+        return str(route.bag().dags[name].test(logical_date=None).state)
 
     return run
 

@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from tests.conftest import PROJECT
-from tests.support.metrics import INSTALL, RULES, Exporter, sent_metrics, targets
+from tests.support.telemetry.metrics import INSTALL, RULES, Exporter, sent_metrics, targets
 
 pytestmark = pytest.mark.airflow
 

@@ -36,9 +36,13 @@ class Runner:
         folder = self.home / "dags"
         (folder / "webhook_routes.yaml").write_text(yaml.safe_dump({"routes": {self.name: self.settings}}), encoding="utf-8")
         (folder / "waits.json").write_text(json.dumps(self.waits), encoding="utf-8")
-        bag = DagBag(dag_folder=str(folder), bundle_path=folder)
+        bag = self.bag()
         assert bag.import_errors == {}
         return bag.dags[self.name]
+
+    def bag(self):
+        """The DAGs of the folder, as its files are now."""
+        return DagBag(dag_folder=str(self.home / "dags"), bundle_path=self.home / "dags")
 
     def run(self, *, logical_date=None, **conf):
         self.last = self.load().test(logical_date=logical_date, run_conf=conf or None)
@@ -54,10 +58,8 @@ class Runner:
 
     def shipped(self, file):
         """The DAG of a shipped file, which is put beside the file of the routes now: it costs each later run of the test."""
-        folder = self.home / "dags"
-        path = shutil.copy(PROJECT / "dags" / f"{file}.py", folder)
-        bag = DagBag(dag_folder=str(folder), bundle_path=folder)
-        return next(dag for dag in bag.dags.values() if dag.fileloc == str(path))
+        path = shutil.copy(PROJECT / "dags" / f"{file}.py", self.home / "dags")
+        return next(dag for dag in self.bag().dags.values() if dag.fileloc == str(path))
 
     def _run_shipped(self, file, conf):
         run = self.shipped(file).test(logical_date=None, run_conf=conf)

@@ -16,7 +16,7 @@ import yaml
 from simulation.local_airflow import PROJECT, LocalAirflow
 from simulation.receiver import Receiver
 from simulation.tenant import CLIENT_ID, CLIENT_SECRET, Tenant
-from tests.support.traces import Traces
+from tests.support.telemetry.traces import Traces
 
 NEVER = "0 0 1 1 *"
 """A schedule of which a DAG makes a first run when it is enabled, and then no other."""
@@ -82,8 +82,7 @@ def running_airflow(home: Path, *, only_page: bool = False) -> Iterator[LocalAir
     }
     with (
         Traces().running() as traces,
-        LocalAirflow(home / "airflow", dags=dags, environment={**environment, **traces.settings}, supervised=True) as airflow,
-        supervising(airflow),
+        LocalAirflow(home / "airflow", dags=dags, environment={**environment, **traces.settings}) as airflow,
     ):
         airflow.wait_until(lambda: len(airflow.rows("select 1 from dag")) == len(routes) + 2, "the DAGs are there", 60)
         yield airflow

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.elsewhere import run_tests
+from tests.runs.backends.elsewhere import run_tests
 
 pytestmark = pytest.mark.airflow
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.elsewhere import run_tests
+from tests.runs.backends.elsewhere import run_tests
 
 pytestmark = pytest.mark.airflow
 

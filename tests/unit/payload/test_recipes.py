@@ -20,8 +20,8 @@ from auth0_webhooks.state.dead_letters import DeadLetterStore
 from simulation.event_shapes import PUBLISHED
 from tests.conftest import PROJECT, set_connection
 from tests.support.factory import QUICK, START, Keeper, events, log_id
-from tests.support.services import KEY, SERVICES
 from tests.support.shapes import shaped_events
+from tests.unit.payload.services import KEY, SERVICES
 
 PAGE = (PROJECT / "docs" / "recipes.md").read_text(encoding="utf-8")
 SECTIONS = {

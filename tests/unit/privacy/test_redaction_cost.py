@@ -13,7 +13,7 @@ from auth0_webhooks.privacy import search as value_search
 from auth0_webhooks.privacy.redaction import MASK, Redaction
 from auth0_webhooks.privacy.search import MOST_VALUES
 from bench.redaction import EVENTS, HOSTILE, PLAIN, event_of
-from tests.support.regex_steps import Counter
+from tests.unit.privacy.regex_steps import Counter
 
 KEY = b"k" * 32
 PER_CHARACTER = 16

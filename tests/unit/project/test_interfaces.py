@@ -20,7 +20,7 @@ from auth0_webhooks.operators.base import PARAMS
 from auth0_webhooks.operators.ledger import Report
 from auth0_webhooks.settings.route import Route
 from auth0_webhooks.state import health
-from tests.support.metrics import sent_metrics
+from tests.support.telemetry.metrics import sent_metrics
 
 SETTINGS = """
     name auth0_conn_id webhook_conn_id schedule log_level log_types exclude_types concurrent_calls start_from on_reject

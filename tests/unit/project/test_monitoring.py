@@ -14,8 +14,8 @@ import pytest
 from auth0_webhooks.operators.ledger import Report
 from auth0_webhooks.operators.metrics import SPAN
 from tests.conftest import PROJECT
-from tests.support import traces
-from tests.support.metrics import DASHBOARD, INSTALL, MONITORING, queries, rules, sent_metrics
+from tests.support.telemetry import traces
+from tests.support.telemetry.metrics import DASHBOARD, INSTALL, MONITORING, queries, rules, sent_metrics
 
 DOCS = (PROJECT / "docs" / "monitoring.md").read_text(encoding="utf-8")
 needs_promtool = pytest.mark.skipif(not shutil.which("promtool"), reason=f"promtool {INSTALL}")

@@ -13,7 +13,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span as SentSpan
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from tests.conftest import PROJECT
-from tests.support.otlp import OtlpServer
+from tests.support.telemetry.otlp import OtlpServer
 
 DOCS = (PROJECT / "docs" / "tracing.md").read_text(encoding="utf-8")
 

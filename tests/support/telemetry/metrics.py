@@ -19,7 +19,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality
 
 from tests.conftest import PROJECT
-from tests.support.otlp import OtlpServer
+from tests.support.telemetry.otlp import OtlpServer
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from simulation.sqlite_waits import CONNECT_ARGS
+from simulation.sqlite_connection import CONNECT_ARGS
 
 INSERT = "insert into seen values (1)"
 
