@@ -17,7 +17,7 @@ from bench.support.results import Figure, Part, at_least, at_most
 from simulation.tenant import CLIENT_ID, CLIENT_SECRET, Tenant
 from simulation.tenant_limits import PLANS, Bucket
 
-EVENTS = 2_000
+EVENTS = 1_500
 ROUTES = 20
 BETWEEN_RUNS = 3.0
 """Seconds between two runs, which is what Airflow, filter and deliver take."""
