@@ -17,7 +17,7 @@ from bench.support.results import Figure, Part, at_least, at_most
 from simulation.tenant import CLIENT_ID, CLIENT_SECRET, Tenant
 from simulation.tenant_limits import PLANS, Bucket
 
-EVENTS = 1_500
+EVENTS = 1_300
 ROUTES = 20
 BETWEEN_RUNS = 3.0
 """Seconds between two runs, which is what Airflow, filter and deliver take."""
@@ -39,7 +39,7 @@ def _backlogs(say: Callable[[str], None]) -> Part:
         "The tenant's rate limit",
         f"A backlog of {EVENTS:,} events, read by runs one after the other, {BETWEEN_RUNS:g} s apart, with the watch beside them "
         f"(`watch: {WATCH:g}`). The bucket is full at the start. What 80 % allow: the whole requests that use less than 80 % of "
-        "the bucket, and that share of the refill.",
+        "the bucket, and that share of the refill; the first window may be over sooner.",
         (
             "plan: bucket, refill",
             "requests of runs",

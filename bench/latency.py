@@ -39,7 +39,7 @@ def run(say: Callable[[str], None]) -> list[Part]:
         up.webhook.forget()
         took, stages = [], []
         for number in range(UNMEASURED + LATENCIES):
-            time.sleep(chance.uniform(0.5, 2.5))
+            time.sleep(chance.uniform(0.5, 2))
             added = time.time()
             up.tenant("add", "f")
             up.airflow.wait_until(lambda number=number: up.webhook.counted().posts > number, "the event arrives", 120)

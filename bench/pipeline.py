@@ -15,8 +15,8 @@ from bench.support.stack import NEVER, Stack, Watcher, moment, stack
 
 BACKLOGS = {1_000: 1, 10_000: 1, 20_000: 3, 100_000: 1}
 """The number of waiting events, and of rounds for each."""
-ARRAYS = 20_000
-"""The number of events waiting for the route that sends arrays of 100."""
+ARRAYS, ARRAYS_ROUNDS = 20_000, 2
+"""The number of events waiting for the route that sends arrays of 100, and of rounds."""
 IN_ARRAYS = f"{ARRAYS:,}, in arrays of 100"
 MILLION = 1_000_000
 TASKS = ("fetch", "filter", "deliver")
@@ -36,7 +36,7 @@ def run(say: Callable[[str], None]) -> list[Part]:
         "watch": "off",
     }
     names = {(size, number): f"backlog_{size}_{number}" for size, rounds in BACKLOGS.items() for number in range(rounds)}
-    arrays = [f"arrays_{number}" for number in range(BACKLOGS[ARRAYS])]
+    arrays = [f"arrays_{number}" for number in range(ARRAYS_ROUNDS)]
     routes: dict[str, dict[str, Any]] = dict.fromkeys(names.values(), common)
     routes |= {name: {**common, "payload": "array", "max_events": 100} for name in arrays}
     routes |= {"beside_mapped": common, "idle": common}
@@ -102,7 +102,7 @@ def _end_to_end(measured: dict[str, list[dict[str, float]]], mapped: tuple[float
         "A backlog read, filtered and delivered by real scheduled runs of at most 20,000 events, 5 concurrent calls, every event "
         "wanted; seconds from the creation of the first run to the last arrival. CPU is that of all of Airflow. "
         + ", ".join(f"{size:,}: {rounds} rounds" for size, rounds in BACKLOGS.items())
-        + ".",
+        + f", in arrays {ARRAYS_ROUNDS}.",
         (
             "events",
             "events/s",
