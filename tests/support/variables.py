@@ -29,7 +29,7 @@ class StoredVariables:
 def health_in_memory(monkeypatch):
     """Let the health of routes be stored in the dict that is returned."""
     values = {}
-    monkeypatch.setattr(health, "read_variable", values.get)
+    monkeypatch.setattr(health, "read_rare_variable", values.get)
     monkeypatch.setattr(health.Variable, "set", lambda key, text, **_: values.update({key: text}))
     monkeypatch.setattr(health.Variable, "delete", values.pop)
     return values

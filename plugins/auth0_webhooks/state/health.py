@@ -15,7 +15,7 @@ from airflow.sdk.exceptions import AirflowRuntimeError
 from auth0_webhooks.delivery.refusals import MOST_REFUSED
 from auth0_webhooks.errors import AirflowUnavailableError
 from auth0_webhooks.names import DEAD_LETTER_DAG_ID, health_key
-from auth0_webhooks.state.variables import read_variable
+from auth0_webhooks.state.variables import read_rare_variable
 from auth0_webhooks.times import iso, parse_time
 from auth0_webhooks.wording import counted
 
@@ -99,7 +99,7 @@ class Health:
 
         :raises AirflowUnavailableError: when it cannot be read.
         """
-        text = read_variable(self.key)
+        text = read_rare_variable(self.key)
         if text is None:
             return None
         try:

@@ -45,13 +45,21 @@ def read_variable(key: str) -> str | None:
     except AirflowRuntimeError as error:
         if error.error.error != ErrorType.VARIABLE_NOT_FOUND:
             raise AirflowUnavailableError(f"Variable {key!r} cannot be read: {error.error.error}") from None
-    try:
-        present = key in list(Variable.keys(prefix=key))
-    except AirflowRuntimeError as error:
-        raise AirflowUnavailableError(f"Variable {key!r} cannot be read: {error.error.error}") from None
-    if present:
+    if _is_stored(key):
         raise AirflowUnavailableError(f"Variable {key!r} is there but could not be read just now")
     return None
+
+
+def read_rare_variable(key: str) -> str | None:
+    """The same, for a Variable that is rarely there: where it is not, this makes one request instead of two."""
+    return read_variable(key) if _is_stored(key) else None
+
+
+def _is_stored(key: str) -> bool:
+    try:
+        return key in list(Variable.keys(prefix=key))
+    except AirflowRuntimeError as error:
+        raise AirflowUnavailableError(f"Variable {key!r} cannot be read: {error.error.error}") from None
 
 
 class CheckpointVariable:

@@ -86,7 +86,7 @@ def test_a_state_that_cannot_be_read_keeps_no_run_from_being_woken(health, monke
     def unreachable(_key):
         raise AirflowUnavailableError("x")
 
-    monkeypatch.setattr(health_module, "read_variable", unreachable)
+    monkeypatch.setattr(health_module, "read_rare_variable", unreachable)
     assert health.waits_for_its_schedule() is False
 
 

@@ -84,11 +84,25 @@ def test_what_is_saved_is_read_again_and_says_who_saved_it(store):
     assert json.loads(store.values[KEY])["saved_by"] == "run try 1"
 
 
-def test_a_variable_that_cannot_be_read_is_not_taken_for_one_that_is_not_there(store):
-    assert variables.read_variable(KEY) is None
+READS = pytest.mark.parametrize("read", [variables.read_variable, variables.read_rare_variable])
+
+
+@READS
+def test_a_variable_that_cannot_be_read_is_not_taken_for_one_that_is_not_there(store, read):
+    assert read(KEY) is None
+    store.values[KEY] = "kept"
+    assert read(KEY) == "kept"
+    store.unreadable.add(KEY)
+    with pytest.raises(AirflowUnavailableError, match="is there but could not be read just now"):
+        read(KEY)
     store.unreachable = True
     with pytest.raises(AirflowUnavailableError, match="cannot be read"):
-        variables.read_variable(KEY)
+        read(KEY)
+
+
+def test_a_variable_that_is_rarely_there_costs_one_request_where_it_is_not(store, monkeypatch):
+    monkeypatch.setattr(store, "get", lambda _key: pytest.fail("a second request"))
+    assert variables.read_rare_variable(KEY) is None
 
 
 def test_a_change_by_hand_is_noticed_and_handed_on(store):

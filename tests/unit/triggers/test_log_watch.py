@@ -35,7 +35,7 @@ def stored(monkeypatch):
     """Airflow's Variables, in memory: the real ones are in the live tests."""
     values = {}
     monkeypatch.setattr(variables, "read_variable", values.get)
-    monkeypatch.setattr("auth0_webhooks.state.health.read_variable", values.get)
+    monkeypatch.setattr("auth0_webhooks.state.health.read_rare_variable", values.get)
     monkeypatch.setattr(variables.TokenVariable, "save", lambda _self, text: values.update(token=text))
     monkeypatch.setattr(variables.TokenVariable, "load", lambda _self: values.get("token"))
     return values
