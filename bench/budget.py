@@ -18,6 +18,7 @@ from simulation.tenant import CLIENT_ID, CLIENT_SECRET, Tenant
 from simulation.tenant_limits import PLANS, Bucket
 
 EVENTS = 1_300
+"""Enough to wait for two windows of a minute, wherever in a minute the measurement begins."""
 ROUTES = 20
 BETWEEN_RUNS = 3.0
 """Seconds between two runs, which is what Airflow, filter and deliver take."""
@@ -39,7 +40,7 @@ def _backlogs(say: Callable[[str], None]) -> Part:
         "The tenant's rate limit",
         f"A backlog of {EVENTS:,} events, read by runs one after the other, {BETWEEN_RUNS:g} s apart, with the watch beside them "
         f"(`watch: {WATCH:g}`). The bucket is full at the start. What 80 % allow: the whole requests that use less than 80 % of "
-        "the bucket, and that share of the refill; the first window may be over sooner.",
+        "the bucket, and that share of the refill, for the runs and the watch together.",
         (
             "plan: bucket, refill",
             "requests of runs",
@@ -60,7 +61,7 @@ def _backlogs(say: Callable[[str], None]) -> Part:
     for (plan, kind), backlog in zip(CASES, backlogs, strict=True):
         measured, bucket = backlog.result()
         limited, warned = limited + bucket.limited, warned + bucket.warned
-        ideal = _at_80_percent(bucket, EVENTS // 100 + 1)
+        ideal = _at_80_percent(bucket, int(measured["requests"] + measured["watch"]), measured["began"])
         # Reading takes time, too: where the limit does not slow it down, there is no share to speak of.
         if ideal > measured["reading"] / 2:
             shares.append((ideal or 0.1) / measured["seconds"])
@@ -94,12 +95,14 @@ def _backlog(plan: str, kind: str) -> tuple[dict[str, float], Bucket]:
     return measured, tenant.bucket
 
 
-def _at_80_percent(bucket: Bucket, requests: int) -> float:
-    """Seconds that so many requests take at the least, from a full bucket on."""
+def _at_80_percent(bucket: Bucket, requests: int, began: float) -> float:
+    """Seconds that so many requests take at the least, from a full bucket on; ``began`` is when (Unix time)."""
     usable = max(1, math.ceil(bucket.size * 0.8) - 1)
+    more = max(0, requests - usable)
     if bucket.kind == "window":
-        return max(0, math.ceil((requests - usable) / min(usable, bucket.refill))) * bucket.seconds
-    return max(0, requests - usable) * bucket.seconds / (bucket.refill * usable / bucket.size)
+        windows = math.ceil(more / min(usable, bucket.refill))
+        return windows * bucket.seconds - began % bucket.seconds if windows else 0.0
+    return more * bucket.seconds / (bucket.refill * usable / bucket.size)
 
 
 def _drain(count: int) -> dict[str, float]:
@@ -112,6 +115,7 @@ def _drain(count: int) -> dict[str, float]:
     watch = threading.Thread(target=_watch, args=(ended, looked))
     place, read, store = Position("0", None), 0, Store()
     figures: dict[str, float] = {"requests": 0, "runs": 0, "longest": 0.0, "reading": 0.0}
+    figures["began"] = time.time()
     began = time.monotonic()
     watch.start()
     while True:

@@ -34,7 +34,7 @@ CALLS = (1, 5, 20, 50)
 AT_ONCE, HTTPS = "at once", "at once, https"
 SLOW = 0.05
 """Seconds that the slow receiver waits before it answers."""
-ROUNDS = 3
+ROUNDS, SLOW_ROUNDS = 3, 2
 SAVE, NOTE = 0.0085, 10e-6
 """Seconds in which Airflow stores a Variable, at the median; and about those in which an event of an array is noted."""
 MOST_IN_ARRAYS = MOST_REPEATED / (SAVE + MOST_REPEATED * NOTE)
@@ -172,14 +172,14 @@ def wrk(url: str, body: str, calls: int, seconds: int = 1) -> float:
 
 
 def run(say: Callable[[str], None]) -> list[Part]:
-    """Measure everything once in each of ``ROUNDS`` rounds."""
+    """Measure in turn what is compared, in several rounds."""
     ceiling_name = "wrk" if shutil.which("wrk") else "bare aiohttp"
     log = make_log(4_000)
     part = Part(
         "Delivery",
         f"Events per second of the deliver step alone ({_mean(log) / 1000:.1f} kB each, the checkpoint saved as often as in "
         f"production, and as slowly as Airflow stores it), in the same run as a bare load generator ({ceiling_name}) and "
-        f"`requests` in a loop. Median of {ROUNDS} rounds, spread behind it.",
+        f"`requests` in a loop. Median of {ROUNDS} rounds, {SLOW_ROUNDS} where the receiver is slow; spread behind it.",
         ("receiver", "calls", "deliver, events/s", f"{ceiling_name}, POSTs/s", "deliver / that", "bare aiohttp, POSTs/s"),
     )
     with sink() as fast, sink(https=True) as safe, sink(SLOW) as slow:
@@ -256,7 +256,7 @@ def _side_by_side(where: Sink, log: list[LogEvent], calls: int, say: Callable[[s
     """Events per second of deliver, the ceiling, and bare aiohttp; one row per round."""
     rows = []
     probe = log if not where.delay else log[: int(calls / SLOW)]
-    for _ in range(ROUNDS):
+    for _ in range(SLOW_ROUNDS if where.delay else ROUNDS):
         deliver = _rate(ours, where, probe, calls)
         python = _rate(bare, where, probe, calls)
         ceiling = wrk(where.url, log[0].body, calls) if shutil.which("wrk") else python
