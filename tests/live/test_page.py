@@ -21,6 +21,8 @@ from tests.live.support.browser import BROWSE, MISSING
 from tests.live.support.page import DEAD_LETTERS, Stack, behave
 from tests.live.support.stack import routes_of
 
+RUN_NOW, COUNT = (f"//button[normalize-space()='{name}']" for name in ("Run now", "Count first (dry run)"))
+
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING)
 
 
@@ -164,7 +166,7 @@ def test_without_a_login_the_page_shows_no_data(window, stack):
 def test_run_now_delivers_what_is_new(page, stack):
     new = stack.tenant.add("f")
     page.open("logins").press("Run now")
-    page.said("everything wanted was delivered")
+    page.said("everything wanted was delivered", again=RUN_NOW)
     assert new in stack.sent("logins")
     assert stack.audited("trigger_dag_run", "logins")
 
@@ -194,7 +196,7 @@ def test_a_replay_is_counted_first_and_sends_just_that(page, stack):
     assert not page.find("//button[@id='confirm']").is_enabled()
     stack.receiver.posts.clear()
     page.press("Count first (dry run)")
-    page.said(f"{len(wanted)} of them would be sent", 120)
+    page.said(f"{len(wanted)} of them would be sent", again=COUNT)
     assert stack.receiver.posts == []
     page.picture("page-replay", "//dialog")
     page.press(f"Send {len(wanted)} events")
@@ -220,11 +222,11 @@ def test_a_hold_is_lifted_and_the_next_run_delivers(page, stack):
     assert "held until" in page.text()
     stack.receiver.behave = lambda _post: 200
     page.press("Lift the hold …")
-    page.click("//dialog//button[normalize-space()='Lift the hold']")
-    page.said("The hold is lifted")
+    page.click(lift := "//dialog//button[normalize-space()='Lift the hold']")
+    page.said("The hold is lifted", again=lift)
     page.find("//main[contains(., 'the hold is over')]")
     page.press("Run now")
-    page.said("everything wanted was delivered")
+    page.said("everything wanted was delivered", again=RUN_NOW)
     assert len(stack.sent("pager")) == len(times(stack.tenant, {"limit_wc"}))
 
 
@@ -236,7 +238,7 @@ def test_moving_the_checkpoint_back_says_how_many_events_that_means_and_sends_th
     page.enter("at", entered(back))
     first = settled()
     page.press("Count first (dry run)")
-    page.said("will be sent again, with the same webhook-id", 120)
+    page.said("will be sent again, with the same webhook-id", again=COUNT)
     said = page.text("//dialog//*[@role='status']")
     counted = int(said.split(": ")[1].split(" ")[0])
     # What is too new to be searched is not counted, nor is the checkpoint's own event.
@@ -244,12 +246,12 @@ def test_moving_the_checkpoint_back_says_how_many_events_that_means_and_sends_th
     assert least - 1 <= counted <= most
     page.picture("page-move", "//dialog")
     stack.receiver.posts.clear()
-    page.click("//button[@id='confirm']")
-    page.said("The checkpoint is at")
+    page.click(confirm := "//button[@id='confirm']")
+    page.said("The checkpoint is at", again=confirm)
     assert stack.airflow.rows("select is_paused from dag where dag_id = 'logins'") == [(0,)]
     stack.idle()
     page.open("logins").press("Run now")
-    page.said("everything wanted was delivered")
+    page.said("everything wanted was delivered", again=RUN_NOW)
     assert len(stack.sent("logins")) == len(again)
     assert stack.audited("patch_variable", "logins_checkpoint")
 
@@ -260,19 +262,19 @@ def test_an_older_checkpoint_that_was_restored_counts_once_a_person_says_so(page
     backup = stack.airflow.rest("GET", key)["value"]
     new = stack.tenant.add("f")
     page.open("logins").press("Run now")
-    page.said("everything wanted was delivered")
+    page.said("everything wanted was delivered", again=RUN_NOW)
     assert "The stored checkpoint is older than the last save" not in page.text()
     stack.idle()
     stack.airflow.rest("PATCH", key, key="logins_checkpoint", value=backup)
     page.open("logins")
     assert "The stored checkpoint is older than the last save" in page.text()
     page.press("Use this checkpoint …")
-    page.click("//dialog//button[normalize-space()='Use this checkpoint']")
-    page.said("The next live run continues from")
+    page.click(use := "//dialog//button[normalize-space()='Use this checkpoint']")
+    page.said("The next live run continues from", again=use)
     assert stack.airflow.rows("select is_paused from dag where dag_id = 'logins'") == [(0,)]
     stack.receiver.posts.clear()
     page.open("logins").press("Run now")
-    page.said("everything wanted was delivered")
+    page.said("everything wanted was delivered", again=RUN_NOW)
     assert new in stack.sent("logins")
     assert stack.audited("patch_variable", "logins_checkpoint")
 
