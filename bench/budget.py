@@ -114,8 +114,7 @@ def _drain(count: int) -> dict[str, float]:
     ended, looked = threading.Event(), [0]
     watch = threading.Thread(target=_watch, args=(ended, looked))
     place, read, store = Position("0", None), 0, Store()
-    figures: dict[str, float] = {"requests": 0, "runs": 0, "longest": 0.0, "reading": 0.0}
-    figures["began"] = time.time()
+    figures: dict[str, float] = {"began": time.time(), "requests": 0, "runs": 0, "longest": 0.0, "reading": 0.0}
     began = time.monotonic()
     watch.start()
     while True:

@@ -9,7 +9,7 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -204,21 +204,11 @@ def run(say: Callable[[str], None]) -> list[Part]:
                 part.rows.append((name, "1", f"{kind}: {Figure('', tuple(values))}", "", "", ""))
                 over = ", https" if name == HTTPS else ""
                 ratios = tuple(a / b for a, b in zip(deliver, values, strict=True))
-                each, of_libcurl, of_loop = (1e6 / statistics.median(rates) for rates in (deliver, libcurl.values, values))
-                why = (
-                    f"the loop takes {of_loop:.0f} us for a POST, `deliver` {each:.0f} us, on one core: {of_libcurl:.0f} us are "
-                    "libcurl's, over http and called from Python, and the rest is for the checkpoint, headers, counts and the "
-                    "event loop."
-                )
+                why = f"the loop takes {_us(values):.0f} us for a POST. {_profile(deliver, libcurl.values)}"
                 part.targets.append(at_least(Figure(f"deliver, 5 calls / {kind}{over}", ratios, "times"), wanted, why))
         if name == AT_ONCE and calls == 5:
-            each, of_libcurl, of_wrk = (1e6 / statistics.median(rates) for rates in (deliver, libcurl.values, ceiling))
-            of_ours = (
-                f"a POST takes {each:.0f} us, on one core: {of_libcurl:.0f} us with libcurl and nothing around it, called from "
-                "Python, and the rest for the checkpoint, headers, counts and the event loop. "
-                f"{ceiling_name} takes {of_wrk:.0f} us."
-            )
-            part.targets.append(at_least(ratio, 0.15, of_ours))
+            why = f"{ceiling_name} takes {_us(ceiling):.0f} us for a POST. {_profile(deliver, libcurl.values)}"
+            part.targets.append(at_least(ratio, 0.15, why))
             part.rows.append((name, "5", f"bare libcurl: {libcurl}", "", "", ""))
             in_arrays = Figure("deliver in arrays of 100", tuple(arrays), "events/s")
             part.rows.append((name, "5", f"arrays of 100: {Figure('', tuple(arrays))}", "", "", ""))
@@ -250,6 +240,18 @@ def run(say: Callable[[str], None]) -> list[Part]:
         draw("delivery", "Delivery, by concurrent calls", "concurrent calls", "events a second", lines, log=True)
     )
     return [part]
+
+
+def _us(rates: Sequence[float]) -> float:
+    """Microseconds for a POST, at the median."""
+    return 1e6 / statistics.median(rates)
+
+
+def _profile(deliver: Sequence[float], libcurl: Sequence[float]) -> str:
+    return (
+        f"`deliver` takes {_us(deliver):.0f} us, on one core: {_us(libcurl):.0f} us with libcurl and nothing around it, "
+        "over http and called from Python, and the rest for the checkpoint, headers, counts and the event loop."
+    )
 
 
 def _side_by_side(where: Sink, log: list[LogEvent], calls: int, say: Callable[[str], None]) -> list[tuple[float, float, float]]:

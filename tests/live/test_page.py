@@ -21,8 +21,6 @@ from tests.live.support.browser import BROWSE, MISSING
 from tests.live.support.page import DEAD_LETTERS, Stack, behave
 from tests.live.support.stack import routes_of
 
-RUN_NOW, COUNT = (f"//button[normalize-space()='{name}']" for name in ("Run now", "Count first (dry run)"))
-
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING)
 
 
@@ -165,8 +163,7 @@ def test_without_a_login_the_page_shows_no_data(window, stack):
 
 def test_run_now_delivers_what_is_new(page, stack):
     new = stack.tenant.add("f")
-    page.open("logins").press("Run now")
-    page.said("everything wanted was delivered", again=RUN_NOW)
+    page.open("logins").press("Run now", until="everything wanted was delivered")
     assert new in stack.sent("logins")
     assert stack.audited("trigger_dag_run", "logins")
 
@@ -195,8 +192,7 @@ def test_a_replay_is_counted_first_and_sends_just_that(page, stack):
     page.enter("until", entered(until))
     assert not page.find("//button[@id='confirm']").is_enabled()
     stack.receiver.posts.clear()
-    page.press("Count first (dry run)")
-    page.said(f"{len(wanted)} of them would be sent", again=COUNT)
+    page.press("Count first (dry run)", until=f"{len(wanted)} of them would be sent")
     assert stack.receiver.posts == []
     page.picture("page-replay", "//dialog")
     page.press(f"Send {len(wanted)} events")
@@ -222,11 +218,9 @@ def test_a_hold_is_lifted_and_the_next_run_delivers(page, stack):
     assert "held until" in page.text()
     stack.receiver.behave = lambda _post: 200
     page.press("Lift the hold …")
-    page.click(lift := "//dialog//button[normalize-space()='Lift the hold']")
-    page.said("The hold is lifted", again=lift)
+    page.press("Lift the hold", until="The hold is lifted")
     page.find("//main[contains(., 'the hold is over')]")
-    page.press("Run now")
-    page.said("everything wanted was delivered", again=RUN_NOW)
+    page.press("Run now", until="everything wanted was delivered")
     assert len(stack.sent("pager")) == len(times(stack.tenant, {"limit_wc"}))
 
 
@@ -237,8 +231,7 @@ def test_moving_the_checkpoint_back_says_how_many_events_that_means_and_sends_th
     page.open("logins").press("Move the checkpoint …")
     page.enter("at", entered(back))
     first = settled()
-    page.press("Count first (dry run)")
-    page.said("will be sent again, with the same webhook-id", again=COUNT)
+    page.press("Count first (dry run)", until="will be sent again, with the same webhook-id")
     said = page.text("//dialog//*[@role='status']")
     counted = int(said.split(": ")[1].split(" ")[0])
     # What is too new to be searched is not counted, nor is the checkpoint's own event.
@@ -246,12 +239,10 @@ def test_moving_the_checkpoint_back_says_how_many_events_that_means_and_sends_th
     assert least - 1 <= counted <= most
     page.picture("page-move", "//dialog")
     stack.receiver.posts.clear()
-    page.click(confirm := "//button[@id='confirm']")
-    page.said("The checkpoint is at", again=confirm)
+    page.confirm(until="The checkpoint is at")
     assert stack.airflow.rows("select is_paused from dag where dag_id = 'logins'") == [(0,)]
     stack.idle()
-    page.open("logins").press("Run now")
-    page.said("everything wanted was delivered", again=RUN_NOW)
+    page.open("logins").press("Run now", until="everything wanted was delivered")
     assert len(stack.sent("logins")) == len(again)
     assert stack.audited("patch_variable", "logins_checkpoint")
 
@@ -261,20 +252,17 @@ def test_an_older_checkpoint_that_was_restored_counts_once_a_person_says_so(page
     key = "/variables/logins_checkpoint"
     backup = stack.airflow.rest("GET", key)["value"]
     new = stack.tenant.add("f")
-    page.open("logins").press("Run now")
-    page.said("everything wanted was delivered", again=RUN_NOW)
+    page.open("logins").press("Run now", until="everything wanted was delivered")
     assert "The stored checkpoint is older than the last save" not in page.text()
     stack.idle()
     stack.airflow.rest("PATCH", key, key="logins_checkpoint", value=backup)
     page.open("logins")
     assert "The stored checkpoint is older than the last save" in page.text()
     page.press("Use this checkpoint …")
-    page.click(use := "//dialog//button[normalize-space()='Use this checkpoint']")
-    page.said("The next live run continues from", again=use)
+    page.press("Use this checkpoint", until="The next live run continues from")
     assert stack.airflow.rows("select is_paused from dag where dag_id = 'logins'") == [(0,)]
     stack.receiver.posts.clear()
-    page.open("logins").press("Run now")
-    page.said("everything wanted was delivered", again=RUN_NOW)
+    page.open("logins").press("Run now", until="everything wanted was delivered")
     assert new in stack.sent("logins")
     assert stack.audited("patch_variable", "logins_checkpoint")
 

@@ -18,6 +18,8 @@ from auth0_webhooks.waits import Waits
 from auth0_webhooks.webhook.endpoint import Endpoint
 
 START = Position(None, "2026-01-01T00:00:00.000Z")
+UNTIL_STALLED = (1.0, 20.0, 120.0)
+"""Seconds without progress, to try in turn: a busy machine may not get as far in the first as to where something hangs."""
 QUICK = Waits(post_retries=30.0, first_back_off=0.02, tenant_back_off=0.01, settle=0.0)
 """Tries come soon, and last longer than a slow machine needs for a few of them."""
 

@@ -17,7 +17,7 @@ from tests.live.support.stack import PAGE
 DEAD_LETTERS = "auth0_webhook_dead_letters"
 LOADS = 3
 TOO_BUSY = ("Airflow answers 5", "Failed to fetch", "still under way")
-"""What the page says where a busy Airflow, or its database, did not answer in time: nothing was changed."""
+"""What the page says where Airflow, or its database, was too busy to do it."""
 
 
 def behave(post):
@@ -136,8 +136,18 @@ class Page(Browser):
     def text(self, xpath="//main"):
         return self.find(xpath).text
 
-    def press(self, name):
-        self.click(f"//button[normalize-space()='{name}' and not(@disabled)]")
+    def press(self, name, *, until=None):
+        """:param until: what the page then says."""
+        self._press(f"//button[normalize-space()='{name}' and not(@disabled)]", until)
+
+    def confirm(self, *, until):
+        """Press the main button of a dialog."""
+        self._press("//button[@id='confirm' and not(@disabled)]", until)
+
+    def _press(self, button, until):
+        self.click(button)
+        if until:
+            self.said(until, again=button)
 
     def said(self, words, seconds=120, *, again=None):
         """Wait until the page says it.
@@ -149,7 +159,7 @@ class Page(Browser):
             assert time.monotonic() < deadline, f"not said within {seconds * PATIENCE:.0f} s: {words!r}, but {told!r}"
             if again and any(busy in told for busy in TOO_BUSY):
                 with contextlib.suppress(WebDriverException):  # it may be drawn again, or be gone, just then
-                    for button in self.driver.find_elements(By.XPATH, f"{again}[not(@disabled)]"):
+                    for button in self.driver.find_elements(By.XPATH, again):
                         button.click()
             time.sleep(0.3)
 

@@ -11,12 +11,12 @@ from auth0_webhooks.delivery.stalls import Idle
 from auth0_webhooks.errors import DeliveryStalledError
 from auth0_webhooks.model.checkpoint import Checkpoint
 from auth0_webhooks.waits import Waits
-from tests.support.factory import START, Keeper, delivery, events, log_id, one_batch, wait_for
+from tests.support.factory import START, UNTIL_STALLED, Keeper, delivery, events, log_id, one_batch, wait_for
 
 
 def stalled(deliver, hangs):
     """The error of a delivery in which something hangs: with more time, and once more, where a busy machine did not get there."""
-    for seconds in (1.0, 20.0, 120.0):
+    for seconds in UNTIL_STALLED:
         with pytest.raises(DeliveryStalledError, match="so something hangs") as caught:
             deliver(Waits(answer=300.0, kill_grace=0.1, last_save=20.0, stalled=seconds))
         if hangs():
@@ -39,7 +39,7 @@ def test_a_delivery_that_settles_nothing_ends_itself_and_keeps_what_was_acknowle
     made, keeper = events(30), Keeper()
     error = stalled(
         lambda waits: delivery(receiver.url, keeper, made, waits=waits).run(lambda: [one_batch(made)]),
-        lambda: len(receiver.accepted) == 10,
+        lambda: len({*receiver.accepted}) == 10,
     )
     assert not error.retry
     assert keeper.stored == Checkpoint(made[9].position)

@@ -41,6 +41,7 @@ from auth0_webhooks.waits import Waits
 from simulation.receiver import Receiver
 from simulation.tenant import CLIENT_ID, CLIENT_SECRET, Tenant
 from tests.conftest import set_connection
+from tests.support.factory import UNTIL_STALLED
 from tests.support.operations import CALLS, TASKS, Backend, Walk
 from tests.support.variables import StoredVariables
 
@@ -532,8 +533,7 @@ def test_a_task_that_ends_because_airflow_hangs_waits_for_no_save_of_the_checkpo
     for _ in range(9):
         walk.tenant.add("s")
     try:
-        # Longer, and once more, where a busy machine has not answered the first POST by then.
-        for stalled in (1.0, 20.0, 120.0):
+        for stalled in UNTIL_STALLED:
             monkeypatch.setitem(globals(), "WAITS", replace(WAITS, stalled=stalled, kill_grace=0.1, last_save=0.1))
             do(walk, walk.start(None), FETCH, FILTER, DELIVER)
             assert isinstance(walk.raised, DeliveryStalledError)
