@@ -53,6 +53,10 @@ async def faulty_answer(
     if fault in bodies:
         kind = "text/html" if fault == "html" else "application/json"
         return web.Response(text=bodies[fault], content_type=kind, headers={"Link": link})
+    if fault == "not UTF-8":
+        return web.Response(body=bodies["stuck"].encode() + b"\xe9", content_type="application/json")
+    if fault == "blocked":  # by something in front of Auth0
+        return web.Response(text=bodies["html"], content_type="text/html", status=403)
     if fault == "reset" and request.transport:
         request.transport.abort()
     return web.Response(status=500)

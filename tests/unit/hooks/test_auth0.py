@@ -224,7 +224,7 @@ def test_a_missing_field_is_named_with_its_connection(tenant, monkeypatch, field
         read(tenant)
 
 
-@pytest.mark.parametrize("fault", ["broken", "html", "object", "no id", "twice", "stuck", "500", "502", "reset"])
+@pytest.mark.parametrize("fault", ["broken", "html", "not UTF-8", "object", "no id", "twice", "stuck", "500", "502", "reset"])
 def test_a_passing_fault_of_the_tenant_loses_and_repeats_nothing(tenant, fault):
     tenant.add_many(350)
     tenant.fault, tenant.faults_left = fault, 1
@@ -240,6 +240,7 @@ def test_a_passing_fault_of_the_tenant_loses_and_repeats_nothing(tenant, fault):
     [
         ("broken", TenantAnswerError, "breaks off or is not JSON"),
         ("html", TenantAnswerError, "not a JSON array"),
+        ("not UTF-8", TenantAnswerError, "not UTF-8"),
         ("object", TenantAnswerError, "not a JSON array"),
         ("no id", TenantAnswerError, "has no log_id"),
         ("twice", TenantAnswerError, "out of order"),
@@ -247,6 +248,10 @@ def test_a_passing_fault_of_the_tenant_loses_and_repeats_nothing(tenant, fault):
         ("reset", TenantUnavailableError, "no answer from Auth0"),
         ("400", TenantRefusedError, "400 This is a fault"),
         ("302", SettingError, "answers with a redirect"),
+        ("blocked", TenantDeniedError, r"refuses to show the log of [\d.:]+: 403 Forbidden"),
+        ("token html", TenantAnswerError, r"the token endpoint of [\d.:]+ answers without a token"),
+        ("token object", TenantAnswerError, r"the token endpoint of [\d.:]+ answers without a token"),
+        ("token broken", TenantAnswerError, r"the token endpoint of [\d.:]+ answers without a token"),
     ],
 )
 def test_a_lasting_fault_of_the_tenant_is_a_clear_error(tenant, fault, error, message):
@@ -302,6 +307,22 @@ def test_a_limit_that_others_have_used_up_is_waited_for_and_met_once(tenant):
     assert (got, reading.stopped) == ([log_id for log_id in ids(tenant) if log_id in got], None)
     assert len(got) >= 100
     assert tenant.bucket.limited <= 1
+
+
+def test_a_429_that_states_no_time_is_waited_for_and_loses_nothing(tenant, monkeypatch):
+    tenant.add_many(100)
+    tenant.bucket = Bucket(10, 10, 1.0, "window", left=0)
+    monkeypatch.setattr(tenant, "_limits", dict)
+    got = read(tenant)[0]
+    assert tenant.bucket.limited >= 1
+    assert [log_id for log_id, kind, _ in tenant.log() if kind != "api_limit"] == got[:100]
+
+
+@pytest.mark.parametrize("date", ["yesterday", "", "Mon, 01 Jan 99999999999999999999 00:00:00 GMT"])
+def test_a_tenant_whose_answers_have_no_readable_date_is_read_all_the_same(tenant, monkeypatch, date):
+    tenant.add_many(350)
+    monkeypatch.setattr(tenant, "_limits", lambda: {"Date": date})
+    assert read(tenant)[0] == ids(tenant)
 
 
 def test_the_rate_limit_is_kept_beside_the_token_for_other_machines(tenant, monkeypatch, tmp_path):
@@ -717,6 +738,13 @@ def test_the_next_link_is_followed_within_the_host(tenant):
     assert len(tenant.queries) == 5
     assert tenant.queries[0]["from"] == "0"
     assert not any(query["from"].isdigit() for query in list(tenant.queries)[1:])
+
+
+def test_a_next_link_that_is_no_address_is_not_followed(tenant, capsys):
+    tenant.add_many(350)
+    tenant.next_link = "http://["
+    assert read(tenant)[0] == ids(tenant)
+    assert "points to an invalid address; continuing by log id" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("path", ["/api/v2/logs", "/api/v2/users"])

@@ -187,6 +187,19 @@ def test_a_value_is_found_in_capitals_though_one_letter_becomes_two(spelled):
     assert left["text"] == "for ***!"
 
 
+def in_utf16(text, unit):
+    """The text with each UTF-16 unit spelled, as JavaScript's ``escape()`` and JSON do."""
+    encoded = text.encode("utf-16-be", "surrogatepass")
+    return "".join(unit.format(int.from_bytes(encoded[at : at + 2])) for at in range(0, len(encoded), 2))
+
+
+@pytest.mark.parametrize("unit", ["%u{:04X}", "\\u{:04x}"])
+@pytest.mark.parametrize("value", ["Ada 😀 Byron", "😀😀", "half \ud83d of one", "\ud83d\ud83d😀", "at its end \ude00\ud83d"])
+def test_a_character_beyond_16_bits_is_found_in_the_two_units_that_spell_it(value, unit):
+    left = json.loads(redact({"user_name": "mask"}, {"user_name": value, "type": "s", "text": f"x={in_utf16(value, unit)}&y"}))
+    assert left["text"] == "x=***&y"
+
+
 @pytest.mark.parametrize("value", ["\\" * 200, '\\"' * 200, "% " * 200, "%25" * 200, "é\\" * 200], ids=range(5))
 def test_no_value_makes_the_search_endless(value):
     redact(
@@ -434,13 +447,13 @@ ENCODINGS = {
     "JSON in Unicode": lambda text: json.dumps(text, ensure_ascii=False)[1:-1],
     "HTML": html.escape,
     "HTML in numbers": lambda text: "".join(f"&#{ord(character)};" for character in text),
-    "escape()": lambda text: "".join(f"%u{ord(c):04x}" if 255 < ord(c) < 65536 else quote(c) for c in text),
+    "escape()": lambda text: "".join(quote(c) if ord(c) < 256 else in_utf16(c, "%u{:04x}") for c in text),
     "upper case": str.upper,
 }
 values = st.one_of(
     st.from_regex(r"[a-z][a-z0-9.'+_-]{2,8}[a-z0-9]@[a-z]{2,8}\.[a-z]{2,4}", fullmatch=True),
     st.from_regex(r"(auth0|samlp)\|[a-f0-9]{8,12}", fullmatch=True),
-    st.text(alphabet="abcdé'\"<>&%\\\\/+ ßLI0", min_size=6, max_size=14).filter(
+    st.text(alphabet="abcdé😀'\"<>&%\\\\/+ ßLI0", min_size=6, max_size=14).filter(
         lambda text: len(re.findall("[a-zA-Z]", text)) > 3
     ),
 )

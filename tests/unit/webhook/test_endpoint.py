@@ -196,6 +196,7 @@ def test_retry_after_is_read_as_seconds_or_as_a_date():
     assert parse_retry_after("120") == 120
     assert parse_retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0
     assert (parse_retry_after("Wed, 21 Oct 2065 07:28:00 GMT") or 0) > 1e9
+    assert (parse_retry_after("Wed, 21 Oct 2065 07:28:00 -0000") or 0) > 1e9, "without a time zone it is UTC"
     assert parse_retry_after("Mon, 01 Jan 99999999999999999999 00:00:00 GMT") is None
     assert [parse_retry_after(value) for value in (None, "", "soon", "-5", "1.5")] == [None] * 5
 
