@@ -17,7 +17,7 @@ from auth0_webhooks.errors import DeadLetterStoreError
 from auth0_webhooks.model.deep_json import read_object
 from auth0_webhooks.model.events import LogEvent, Position
 from auth0_webhooks.privacy.redaction import redaction_mark
-from auth0_webhooks.state.stored_files import folder_of, write_whole
+from auth0_webhooks.state.stored_files import folder_of, paths_in, write_whole
 from auth0_webhooks.times import iso
 
 if TYPE_CHECKING:
@@ -134,10 +134,7 @@ class DeadLetterStore:
 
     def _files(self) -> list[Any]:
         try:
-            # Not checked beforehand, because a folder that this user may not see would seem to be missing.
-            return sorted((path for path in self._folder.iterdir() if path.name.endswith(SUFFIX)), key=lambda path: path.name)
-        except FileNotFoundError:
-            return []
+            return [path for path in paths_in(self._folder) if path.name.endswith(SUFFIX)]
         except Exception as error:
             raise DeadLetterStoreError(
                 f"the dead letters of route {self._route.name!r} under {self._folder} cannot be listed ({type(error).__name__}): "

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from auth0_webhooks.errors import KeptHashesError, SettingError
 from auth0_webhooks.reading.window import LONGEST_RETENTION_DAYS
-from auth0_webhooks.state.stored_files import folder_of, make_folder, remove_folder, write_on
+from auth0_webhooks.state.stored_files import folder_of, make_folder, paths_in, remove_folder, write_on
 from auth0_webhooks.times import iso
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ def kept_hashes(route: Route, since: date) -> Iterator[HashFile]:
     """
     days = [day for day in _listed(route) if date.fromisoformat(day.name) >= since]
     try:
-        paths = [path for day in days for path in day.iterdir() if path.name.endswith(SUFFIX)]
+        paths = [path for day in days for path in paths_in(day) if path.name.endswith(SUFFIX)]
         with ThreadPoolExecutor(READERS) as readers:
             for path, content in zip(paths, readers.map(_content, paths), strict=True):
                 if found := _parsed(content):
@@ -217,10 +217,7 @@ def _folder_of(route: Route) -> Any:
 
 def _days(folder: Any) -> list[Any]:
     """The folders of the days, the first one first."""
-    try:
-        return sorted((day for day in folder.iterdir() if _is_day(day.name)), key=lambda day: day.name)
-    except FileNotFoundError:
-        return []
+    return [day for day in paths_in(folder) if _is_day(day.name)]
 
 
 def _is_day(name: str) -> bool:

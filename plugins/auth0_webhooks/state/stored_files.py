@@ -58,6 +58,20 @@ def make_folder(path: Any) -> None:
         path.mkdir(parents=True, exist_ok=True)
 
 
+def paths_in(folder: Any) -> list[Any]:
+    """What is in a folder, by name; nothing where there is no such folder. Raises what the disk or the store raises."""
+    # Not checked beforehand, because a folder that this user may not see would seem to be missing.
+    try:
+        return sorted(folder.iterdir(), key=lambda path: path.name)
+    except FileNotFoundError:
+        return []
+    except NotADirectoryError:
+        # Object storage knows no folders, so before the first file is stored universal_pathlib says that it is none.
+        if isinstance(folder, Path) or folder.exists():
+            raise
+        return []
+
+
 def write_on(path: Path, content: bytes, at: int, *, durable: bool) -> None:
     """Write to a file of this machine from a place on, which is its end but for what a failed call has left there.
 

@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from upath import UPath
 
 from auth0_webhooks.delivery.progress import State
 from auth0_webhooks.delivery.refusals import MOST_REFUSED
@@ -62,6 +63,20 @@ def test_the_same_event_is_set_aside_once_and_forgotten_when_removed(store):
 
 def test_a_place_without_letters_lists_none(store):
     assert list(store.letters()) == []
+
+
+def test_object_storage_holds_letters_as_a_disk_does(object_storage):
+    store = DeadLetterStore(Route(name="r", on_reject="dead_letter", dead_letter_path=object_storage))
+    assert list(store.letters()) == []
+    for event in events(3):
+        store.put(event, REFUSAL, 1)
+        store.put(event, REFUSAL, 2)
+    for _ in range(2):
+        store.remove(log_id(2))
+    assert [(letter.log_id, letter.tries, event.body) for letter, event in store.letters()] == [
+        (log_id(number), 2, events(3)[number - 1].body) for number in (1, 3)
+    ]
+    assert not [path for path in UPath(object_storage).rglob("*") if path.name.endswith(".tmp")]
 
 
 def test_a_place_that_nothing_serves_is_named_by_route_and_key():

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import date, datetime, timedelta, timezone
 
 import pytest
-from upath import UPath
 
 from auth0_webhooks.delivery.progress import State
 from auth0_webhooks.errors import AirflowUnavailableError, KeptHashesError, SettingError
@@ -99,10 +98,9 @@ def test_runs_that_overlap_keep_their_own_files(receiver, kept_by):
     assert sorted(all_hashes(kept_by)) == sorted(2 * [hash_of(f"{number}") for number in range(3)])
 
 
-@pytest.mark.parametrize(("path", "sizes"), [("", [2 * PART + 1]), ("memory://many/letters", [1, PART, PART])])
-def test_many_hashes_go_into_one_file_on_a_disk_and_several_objects_in_a_store(kept_by, monkeypatch, path, sizes):
-    monkeypatch.setattr("auth0_webhooks.state.stored_files.ObjectStoragePath", UPath)
-    kept_by = kept_by.model_copy(update={"dead_letter_path": path or kept_by.dead_letter_path})
+@pytest.mark.parametrize(("in_store", "sizes"), [(False, [2 * PART + 1]), (True, [1, PART, PART])])
+def test_many_hashes_go_into_one_file_on_a_disk_and_several_objects_in_a_store(kept_by, object_storage, in_store, sizes):
+    kept_by = kept_by.model_copy(update={"dead_letter_path": object_storage if in_store else kept_by.dead_letter_path})
     hashes, count = KeptHashes(kept_by, "run_1"), 2 * PART + 1
     for number in range(count):
         hashes.note(f"{number}", set_aside=False)
@@ -190,9 +188,9 @@ def test_a_folder_that_may_not_be_read_is_named(kept_by):
         kept_since(kept_by)
 
 
-def test_object_storage_keeps_them_as_a_disk_does(receiver, monkeypatch):
-    monkeypatch.setattr("auth0_webhooks.state.stored_files.ObjectStoragePath", UPath)
-    kept_by = Route(name="r", dead_letter_path="memory://bucket/letters", retention_days=1)
+def test_object_storage_keeps_them_as_a_disk_does(receiver, object_storage):
+    kept_by = Route(name="r", dead_letter_path=object_storage, retention_days=1)
+    assert kept_since(kept_by) is None
     hashes, made = KeptHashes(kept_by, "run_1"), events(3)
     deliver(receiver.url, Keeper(), made, hashes)
     assert set(all_hashes(kept_by)) == {hash_of(event.log_id) for event in made}
@@ -206,9 +204,8 @@ def test_object_storage_keeps_them_as_a_disk_does(receiver, monkeypatch):
     assert kept_since(kept_by) == TODAY
 
 
-def test_an_object_that_is_whole_is_not_put_again_at_the_end(kept_by, monkeypatch):
-    monkeypatch.setattr("auth0_webhooks.state.stored_files.ObjectStoragePath", UPath)
-    kept_by = kept_by.model_copy(update={"dead_letter_path": "memory://again/letters"})
+def test_an_object_that_is_whole_is_not_put_again_at_the_end(kept_by, object_storage):
+    kept_by = kept_by.model_copy(update={"dead_letter_path": object_storage})
     hashes = KeptHashes(kept_by, "run_1")
     hashes.note("1", set_aside=False)
     hashes.write()
